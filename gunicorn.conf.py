@@ -1,0 +1,74 @@
+"""gunicorn's settings: good defaults for `gunicorn wsgi:app`, found by itself in this folder."""
+
+import atexit
+import os
+import signal
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tracker import embedded, logs, migrations
+from tracker.config import SettingsError, load_settings
+from tracker.errors import TrackerError
+
+try:
+    settings = load_settings()
+except SettingsError as error:
+    sys.exit(f"error: {error}")
+
+bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+workers = settings.web_concurrency
+worker_class = "gthread"
+threads = settings.threads
+keepalive = 75  # seconds; longer than a proxy in front keeps its idle connections
+graceful_timeout = 30  # seconds; longer than GitHub and the database may take together
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # heartbeats need no disk
+logconfig_dict = logs.configuration(settings)
+access_log_format = logs.ACCESS_FORMAT
+
+
+def on_starting(server: Any) -> None:
+    """Start the embedded database, if it is wanted, in the master alone."""
+    _check_port()
+    folder = settings.embedded_folder
+    if folder is None:
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    stack = ExitStack()
+    master = os.getpid()
+    # The workers are forked from the master and inherit this; it is not theirs to stop.
+    atexit.register(lambda: stack.close() if os.getpid() == master else None)
+    try:
+        stack.enter_context(embedded.running(folder))
+        for name in migrations.upgrade(settings):
+            server.log.info("Applied migration %s", name)
+    except (embedded.EmbeddedPostgresError, TrackerError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def when_ready(server: Any) -> None:
+    """Say where the service is."""
+    server.log.info("API         %s/tasks", settings.address)
+    server.log.info("Swagger UI  %s/docs", settings.address)
+    if not settings.loopback_only:
+        server.log.warning(
+            "HOST=%s lets other machines in, and the API asks for no login", settings.host
+        )
+
+
+def _check_port() -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            sys.exit(
+                f"error: can't listen on {settings.host}:{settings.port} ({error.strerror}); "
+                "stop what uses it, or set PORT"
+            )

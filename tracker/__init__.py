@@ -1,0 +1,44 @@
+"""GitHub Task Tracker: tasks, each linked to a GitHub repository."""
+
+from functools import partial
+
+from flask import Flask
+
+__version__ = "0.1.0"
+
+from . import database, errors, logs, openapi, security
+from .api import TaskId, tasks
+from .cli import commands
+from .config import Settings, load_settings
+from .github import GitHubClient
+from .health import health
+from .repositories import read_answer
+from .transport import open_session
+
+BODY_MAX = 256 * 1024  # bytes; the longest valid task, fully escaped, takes half of it
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Wire the application; nothing is opened or asked before the first request.
+
+    Raises:
+        SettingsError: a setting in the environment has a value that can't be used.
+    """
+    settings = settings or load_settings()
+    app = Flask(__name__, static_folder=None)
+    app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_MAX)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.converters["task"] = TaskId
+    app.extensions["github"] = GitHubClient(
+        partial(open_session, settings, check=read_answer),
+        base_url=settings.github_api_base,
+        timeout=settings.github_timeout,
+    )
+    database.configure(settings)
+    logs.init_app(app)
+    security.init_app(app)
+    errors.init_app(app)
+    openapi.init_app(app, tasks, health)
+    for command in commands:
+        app.cli.add_command(command)
+    return app

@@ -1,0 +1,177 @@
+"""Settings from the environment or `.env`, checked once, before anything starts."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg2
+import psycopg2.extensions
+from dotenv import dotenv_values
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTANCE = ROOT / "instance"
+EMBEDDED = "embedded:"
+
+
+class SettingsError(Exception):
+    """A setting has a value that the service can't use; the message names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says, parsed. The README's table describes each setting."""
+
+    database_url: str = field(default=f"{EMBEDDED}{INSTANCE / 'postgres'}", repr=False)
+    github_api_base: str = "https://api.github.com"
+    github_token: str | None = field(default=None, repr=False)
+    github_timeout: float = 10.0
+    github_cache: str = field(default=str(INSTANCE / "github-cache.sqlite"), repr=False)
+    github_cache_ttl: int = 3600
+    host: str = "127.0.0.1"
+    port: int = 8000
+    web_concurrency: int = 2
+    threads: int = 16
+    log_level: str = "info"
+    log_format: str = "text"
+
+    @property
+    def embedded_folder(self) -> Path | None:
+        """The embedded PostgreSQL's data folder, or None where a server of the user's is used."""
+        if self.database_url.startswith(EMBEDDED):
+            return Path(self.database_url.removeprefix(EMBEDDED))
+        return None
+
+    @property
+    def address(self) -> str:
+        """The URL at which a browser on this machine finds the service."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def loopback_only(self) -> bool:
+        """Whether only programs on this machine can reach the service."""
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; without `environ`, from the environment and, behind it, from `.env`.
+
+    A variable that is empty counts as not set.
+
+    Raises:
+        SettingsError: a value can't be used; the message is one line for the user.
+    """
+    if environ is None:
+        environ = {**_dotenv(ROOT / ".env"), **os.environ}
+    values = {}
+    for name, parse in _PARSERS.items():
+        text = environ.get(name, "").strip()
+        if not text:
+            continue
+        try:
+            values[name.lower()] = parse(text)
+        except ValueError as error:
+            raise SettingsError(f"{name} {error}") from None
+    return Settings(**values)
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    try:
+        found = dotenv_values(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env can't be read: {error}") from None
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(f"takes a whole number from {low} to {high}, not {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) or not 0.1 <= float(text) <= 300:
+        raise ValueError(f"takes seconds from 0.1 to 300, not {text!r}")
+    return float(text)
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"takes one of {', '.join(choices)}, not {text!r}")
+        return text.lower()
+
+    return parse
+
+
+def _api_base(text: str) -> str:
+    message = "takes an http or https URL such as https://api.github.com"
+    try:
+        url = urlsplit(text)
+        valid = url.scheme in {"http", "https"} and url.hostname and url.port != 0
+    except ValueError:
+        valid = False
+    if not valid or url.query or url.fragment or url.username is not None:
+        raise ValueError(message)
+    return text.rstrip("/")
+
+
+def _token(text: str) -> str:
+    # Never repeated in the message: it is a secret even when it is mistyped.
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("takes a token of visible ASCII characters")
+    return text
+
+
+def _database_url(text: str) -> str:
+    # Never repeated in the message: it may hold a password.
+    if text.startswith(EMBEDDED):
+        return EMBEDDED + str(_path(text.removeprefix(EMBEDDED)))
+    try:
+        parameters = psycopg2.extensions.parse_dsn(text)
+    except psycopg2.ProgrammingError:
+        parameters = {}
+    if "dbname" not in parameters:
+        raise ValueError("takes a PostgreSQL URL such as postgresql://user:password@host/database")
+    return text
+
+
+def _cache(text: str) -> str:
+    if text == "memory" or re.match(r"rediss?://.", text):
+        return text
+    if "://" in text:
+        raise ValueError("takes memory, a file's path, or a redis:// URL")
+    return str(_path(text))
+
+
+def _path(text: str) -> Path:
+    return ROOT / Path(text).expanduser()
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:-]+", text):
+        raise ValueError(f"takes a host name or an IP address to listen on, not {text!r}")
+    return text
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "DATABASE_URL": _database_url,
+    "GITHUB_API_BASE": _api_base,
+    "GITHUB_TOKEN": _token,
+    "GITHUB_TIMEOUT": _seconds,
+    "GITHUB_CACHE": _cache,
+    "GITHUB_CACHE_TTL": _integer(1, 604_800),
+    "HOST": _host,
+    "PORT": _integer(1, 65_535),
+    "WEB_CONCURRENCY": _integer(1, 64),
+    "THREADS": _integer(1, 128),
+    "LOG_LEVEL": _choice("debug", "info", "warning", "error"),
+    "LOG_FORMAT": _choice("text", "json"),
+}

@@ -1,0 +1,73 @@
+"""The demonstration: the service beside a local stand-in for GitHub, and a few sample tasks."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from .. import embedded, migrations, services
+from ..config import EMBEDDED, INSTANCE, ROOT, load_settings
+from ..database import borrowed, configure
+from ..github import GitHubClient
+from ..models import Task
+from ..repositories import read_answer
+from ..schemas import TaskInputSchema
+from ..transport import open_session
+from .github import DATA, FAULTS_OWNER
+
+FOLDER = INSTANCE / "demo"
+SAMPLES = Path(__file__).with_name("tasks.json")
+
+
+def run() -> None:
+    """Become the service, on data of its own and with the stand-in as its GitHub."""
+    github, url = _start_github()
+    # The environment wins over .env, and an empty variable counts as not set.
+    os.environ |= {
+        "DATABASE_URL": f"{EMBEDDED}{FOLDER / 'postgres'}",
+        "GITHUB_API_BASE": url,
+        "GITHUB_CACHE": "memory",
+        "GITHUB_TOKEN": "",
+    }
+    _add_samples()
+    names = [repository["full_name"] for repository in json.loads(DATA.read_text())["repositories"]]
+    click.echo(f"This GitHub knows {', '.join(names)}.")
+    click.echo(f"It fails on request: try the repository {FAULTS_OWNER}/503 or {FAULTS_OWNER}/silent.")
+    sys.stdout.flush()
+    os.chdir(ROOT)
+    # The pipe stays open for as long as the service lives, and the stand-in ends with it.
+    assert github.stdin
+    os.set_inheritable(github.stdin.fileno(), True)
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "wsgi:app"])
+
+
+def _start_github() -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracker.demo.github"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin and process.stdout
+    return process, process.stdout.readline().strip()
+
+
+def _add_samples() -> None:
+    """Store the sample tasks, through GitHub, in a database that has none."""
+    settings = load_settings()
+    configure(settings)
+    github = GitHubClient(
+        lambda: open_session(settings, check=read_answer),
+        base_url=settings.github_api_base,
+        timeout=settings.github_timeout,
+    )
+    with embedded.if_wanted(settings.embedded_folder):
+        migrations.upgrade(settings)
+        with borrowed():
+            fresh = not Task.select().exists()
+        for sample in json.loads(SAMPLES.read_text()) if fresh else []:
+            services.create_task(TaskInputSchema().load(sample), github)

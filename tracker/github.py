@@ -1,0 +1,229 @@
+"""GitHub's REST API: a repository's name in, its metadata or one GitHubError out."""
+
+import email.utils
+import logging
+import math
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from threading import Lock
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests_cache import CachedSession
+
+from .errors import (
+    GitHubError,
+    GitHubFailed,
+    GitHubRateLimited,
+    GitHubTimeout,
+    RepositoryUnavailable,
+    describe,
+)
+from .repositories import Repository, read_answer
+from .transport import cache_key, received_at
+
+logger = logging.getLogger(__name__)
+
+REDIRECTS_MAX = 3
+STALE_MAX = timedelta(days=7)
+RETRY_DELAY = 0.2  # seconds before the one repetition after a failure that may pass
+SECONDARY_LIMIT = 60  # seconds to wait where GitHub does not say for how long
+LIMIT_MAX = 24 * 60 * 60  # seconds to believe GitHub's word
+
+class GitHubClient:
+    """Asks GitHub for repositories, at most once at a time for each.
+
+    `open_session` is called once, at the first use, so that a client can be made before a
+    process forks. `timeout` is in seconds and bounds all attempts of one call together.
+    """
+
+    def __init__(
+        self, open_session: Callable[[], CachedSession], *, base_url: str, timeout: float
+    ) -> None:
+        self._open_session = open_session
+        self._base_url = base_url
+        self._timeout = timeout
+        self._lock = Lock()
+        self._flights: dict[str, Future[Repository]] = {}
+
+    @cached_property
+    def _session(self) -> CachedSession:
+        return self._open_session()
+
+    def repository(self, name: str) -> Repository:
+        """Give the metadata of the repository `owner/name`, from the cache while it is fresh.
+
+        While GitHub fails or limits us, an expired copy serves for up to seven days.
+
+        Raises:
+            RepositoryUnavailable: it does not exist, is not visible to our token, or is blocked.
+            GitHubRateLimited: the limit is used up, and there is no copy.
+            GitHubTimeout: GitHub did not answer in time, and there is no copy.
+            GitHubFailed: GitHub is down or answers nonsense, and there is no copy; or it
+                rejected our token.
+        """
+        with self._lock:
+            flight = self._flights.get(name.lower())
+            leads = flight is None
+            if flight is None:
+                flight = self._flights[name.lower()] = Future()
+                _ = self._session  # opened under the lock, so once
+        if leads:
+            try:
+                flight.set_result(self._fetch(name))
+            except BaseException as error:
+                flight.set_exception(error)
+            finally:
+                with self._lock:
+                    del self._flights[name.lower()]
+        try:
+            return flight.result(self._timeout + 1)
+        except FutureTimeoutError as error:
+            raise self._timed_out() from error
+
+    def _fetch(self, name: str) -> Repository:
+        deadline = time.monotonic() + self._timeout
+        url = f"{self._base_url}/repos/{name}"
+        for _ in range(REDIRECTS_MAX + 1):
+            response = self._get(url, deadline)
+            if response.status_code == 200:
+                return read_answer(response)
+            if response.status_code not in (301, 302, 307, 308):
+                raise self._refusal(name, url, response)
+            url = self._redirection(url, response)
+        raise GitHubFailed("GitHub redirects in circles.")
+
+    def _get(self, url: str, deadline: float) -> requests.Response:
+        """Get an answer from the cache or GitHub, or an expired copy where GitHub fails."""
+        try:
+            self._heed_limit(url)
+            return self._ask(url, deadline)
+        except GitHubError as error:
+            copy = self._session.cache.get_response(cache_key(url))
+            if copy is None or datetime.now(timezone.utc) - received_at(copy) > STALE_MAX:
+                raise
+            logger.warning("an expired copy serves %s: %s", url, describe(error))
+            return copy
+
+    def _ask(self, url: str, deadline: float) -> requests.Response:
+        """Get an answer that is neither a failure nor a limit; those are raised."""
+        try:
+            response = self._try_twice(url, deadline)
+        except (requests.RequestException, ValueError) as error:
+            if isinstance(error, requests.Timeout) or time.monotonic() >= deadline:
+                raise self._timed_out() from error
+            if isinstance(error, requests.ConnectionError):
+                raise GitHubFailed("GitHub can't be reached.") from error
+            raise GitHubFailed("GitHub gave an unusable answer.") from error
+        if response.status_code >= 500:
+            raise GitHubFailed(f"GitHub is failing: it answered {response.status_code}.")
+        if wait := _limit(response):
+            expires = datetime.now(timezone.utc) + timedelta(seconds=wait)
+            self._session.cache.save_response(response, self._limit_key, expires)
+            raise _limited(expires)
+        return response
+
+    def _try_twice(self, url: str, deadline: float) -> requests.Response:
+        try:
+            response = self._request(url, deadline)
+            if response.status_code < 500 or "Retry-After" in response.headers:
+                return response
+        except requests.ConnectionError:
+            if time.monotonic() + RETRY_DELAY >= deadline:
+                raise
+        time.sleep(RETRY_DELAY)
+        return self._request(url, deadline)
+
+    def _request(self, url: str, deadline: float) -> requests.Response:
+        remaining = max(deadline - time.monotonic(), 0.001)
+        timeout = urllib3.Timeout(total=remaining, connect=remaining, read=remaining)
+        return self._session.get(url, timeout=timeout, allow_redirects=False)  # type: ignore
+
+    def _heed_limit(self, url: str) -> None:
+        """Ask GitHub nothing while it limits us, in this process or another with our cache."""
+        cached = self._session.cache.get_response(cache_key(url))
+        if cached is not None and not cached.is_expired:
+            return
+        limit = self._session.cache.get_response(self._limit_key)
+        if limit is not None and limit.expires is not None and not limit.is_expired:
+            raise _limited(limit.expires)
+
+    @property
+    def _limit_key(self) -> str:
+        return f"rate limit of {self._base_url}"
+
+    def _redirection(self, url: str, response: requests.Response) -> str:
+        try:
+            target = urljoin(url, response.headers.get("Location", ""))
+            found, base = urlsplit(target), urlsplit(self._base_url)
+        except ValueError as error:
+            raise GitHubFailed("GitHub gave an unusable redirect.") from error
+        if (found.scheme, found.netloc) != (base.scheme, base.netloc):
+            raise GitHubFailed("GitHub redirects to another host, which is not followed.")
+        return target
+
+    def _refusal(self, name: str, url: str, response: requests.Response) -> GitHubError:
+        """Tell what an answer means that is neither metadata nor a passing failure."""
+        status = response.status_code
+        if status == 401:
+            return GitHubFailed("GitHub rejected our token; check GITHUB_TOKEN.")
+        if status not in (403, 404, 410, 451):
+            return GitHubFailed(f"GitHub gave an unusable answer: status {status}.")
+        # Its copy may not come back should GitHub fail next.
+        self._session.cache.delete(cache_key(url))
+        if status == 451:
+            return RepositoryUnavailable(f"{name} is blocked on GitHub for legal reasons.")
+        if status == 403:
+            return RepositoryUnavailable(f"GitHub forbids access to {name}.")
+        return RepositoryUnavailable(
+            f"{name} is not on GitHub, or is private and not visible to our token."
+        )
+
+    def _timed_out(self) -> GitHubTimeout:
+        return GitHubTimeout(f"GitHub did not answer within {self._timeout:g} seconds.")
+
+
+def _limited(expires: datetime) -> GitHubRateLimited:
+    wait = math.ceil((expires - datetime.now(timezone.utc)).total_seconds())
+    return GitHubRateLimited(
+        "GitHub's rate limit is used up; a GITHUB_TOKEN raises it.", retry_after=max(wait, 1)
+    )
+
+
+def _limit(response: requests.Response) -> int | None:
+    """Tell for how many seconds GitHub limits us by this answer, or None if it does not.
+
+    https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    """
+    if response.status_code not in (403, 429):
+        return None
+    headers = response.headers
+    now = _epoch(headers.get("Date")) or time.time()  # GitHub's clock, where it tells it
+    wait: float | None = None
+    if retry_after := headers.get("Retry-After"):
+        wait = _number(retry_after)
+        if wait is None and (date := _epoch(retry_after)):
+            wait = date - now
+    elif headers.get("X-RateLimit-Remaining") == "0":
+        reset = _number(headers.get("X-RateLimit-Reset"))
+        wait = None if reset is None else reset - now
+    elif response.status_code == 403 and "rate limit" not in response.text.lower():
+        return None
+    return SECONDARY_LIMIT if wait is None else math.ceil(min(max(wait, 1), LIMIT_MAX))
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and re.fullmatch(r"[0-9]{1,15}", text.strip()) else None
+
+
+def _epoch(date: str | None) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,27 @@
+"""Whether the service lives, and whether it is ready for requests."""
+
+from flask.typing import ResponseReturnValue
+
+from . import services
+from .openapi import declares
+from .parser import Blueprint
+from .schemas import HealthSchema
+
+health = Blueprint("health", __name__, url_prefix="/health", description="For monitoring")
+
+
+@health.route("/live")
+@health.response(200, HealthSchema)
+@declares()
+def live() -> ResponseReturnValue:
+    """Tell that the process answers; touches nothing else"""
+    return {}
+
+
+@health.route("/ready")
+@health.response(200, HealthSchema)
+@declares(503)
+def ready() -> ResponseReturnValue:
+    """Tell that the database can be reached and its schema is current"""
+    services.check_ready()
+    return {}

@@ -1,0 +1,61 @@
+"""The table of tasks. Frozen: later changes are migrations of their own."""
+
+from typing import Any
+
+
+def up(migrator: Any, db: Any) -> None:
+    db.execute_sql(r"""
+        CREATE TABLE tasks (
+            id BIGSERIAL PRIMARY KEY,
+            title TEXT NOT NULL,
+            description TEXT,
+            status TEXT NOT NULL,
+            priority TEXT NOT NULL,
+            tags TEXT[] NOT NULL,
+            due_date DATE,
+            repository TEXT NOT NULL,
+            repository_id BIGINT,
+            repository_url TEXT,
+            repository_description TEXT,
+            stars BIGINT,
+            language TEXT,
+            archived BOOLEAN,
+            pushed_at TIMESTAMPTZ,
+            metadata_status TEXT NOT NULL,
+            metadata_fetched_at TIMESTAMPTZ,
+            version BIGINT NOT NULL DEFAULT 1,
+            created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+            updated_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+            CONSTRAINT tasks_title_length CHECK (char_length(title) BETWEEN 1 AND 200),
+            CONSTRAINT tasks_title_line CHECK (title = btrim(title) AND title !~ '[\n\r]'),
+            CONSTRAINT tasks_description_length CHECK (char_length(description) <= 10000),
+            CONSTRAINT tasks_status_known CHECK (status IN ('open', 'in_progress', 'done')),
+            CONSTRAINT tasks_priority_known CHECK (priority IN ('low', 'normal', 'high')),
+            CONSTRAINT tasks_tags_number CHECK (cardinality(tags) <= 20),
+            CONSTRAINT tasks_tags_length CHECK (
+                array_position(tags, NULL) IS NULL AND array_position(tags, '') IS NULL
+                AND array_to_string(tags, '') !~ '[\n\r]'
+                AND array_to_string(tags, E'\n') !~ '[^\n]{51,}'
+            ),
+            CONSTRAINT tasks_repository_name CHECK (
+                repository ~ '^[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}$'
+            ),
+            CONSTRAINT tasks_stars_natural CHECK (stars >= 0),
+            CONSTRAINT tasks_metadata_status_known CHECK (
+                metadata_status IN ('current', 'pending', 'unavailable')
+            ),
+            CONSTRAINT tasks_metadata_whole CHECK (
+                metadata_status <> 'current' OR (
+                    repository_id IS NOT NULL AND repository_url IS NOT NULL
+                    AND stars IS NOT NULL AND archived IS NOT NULL
+                    AND metadata_fetched_at IS NOT NULL
+                )
+            ),
+            CONSTRAINT tasks_version_positive CHECK (version >= 1)
+        )
+    """)
+    db.execute_sql('CREATE INDEX task_repository_id ON tasks (repository_id)')
+
+
+def down(migrator: Any, db: Any) -> None:
+    db.execute_sql("DROP TABLE tasks")

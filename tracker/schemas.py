@@ -1,0 +1,242 @@
+"""What a request may say and what an answer holds."""
+
+import re
+from datetime import date, datetime, timezone
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from .models import (
+    BIGINT_MAX,
+    DESCRIPTION_MAX,
+    TAG_MAX,
+    TAGS_MAX,
+    TITLE_MAX,
+    MetadataStatus,
+    Priority,
+    Status,
+)
+from .repositories import parse_repository
+
+EXAMPLE = {
+    "title": "Read how Flask signals errors",
+    "description": "Start at `handle_user_exception`.",
+    "status": "open",
+    "priority": "high",
+    "tags": ["reading", "flask"],
+    "due_date": "2030-01-31",
+    "repository": "pallets/flask",
+}
+TASK_EXAMPLE = {
+    "id": 1,
+    **EXAMPLE,
+    "repository_url": "https://github.com/pallets/flask",
+    "repository_description": "The Python micro framework for building web applications.",
+    "stars": 70000,
+    "language": "Python",
+    "archived": False,
+    "pushed_at": "2025-11-02T17:08:05.000000Z",
+    "metadata_status": "current",
+    "metadata_fetched_at": "2030-01-01T09:30:00.250000Z",
+    "version": 1,
+    "created_at": "2030-01-01T09:30:00.300000Z",
+    "updated_at": "2030-01-01T09:30:00.300000Z",
+}
+
+
+class Text(fields.String):
+    """Text that PostgreSQL can store, without the white space around it if `trimmed`."""
+
+    def __init__(
+        self, *, longest: int, trimmed: bool = False, one_line: bool = False, **kwargs: Any
+    ) -> None:
+        length = validate.Length(min=1 if trimmed else None, max=longest)
+        super().__init__(validate=length, **kwargs)
+        self._trimmed = trimmed
+        self._one_line = one_line
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs) or ""
+        if "\0" in text:
+            raise ValidationError("Must not contain a NUL character.")
+        if re.search("[\ud800-\udfff]", text):
+            raise ValidationError("Must not contain half of a surrogate pair.")
+        if self._trimmed:
+            text = text.strip()
+        if self._one_line and len(text.splitlines()) > 1:
+            raise ValidationError("Must be one line.")
+        return text
+
+
+class Tags(fields.List):
+    """A list of tags, in the order of their first mention, repeats dropped."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        tag = Text(longest=TAG_MAX, trimmed=True, one_line=True)
+        super().__init__(tag, validate=validate.Length(max=TAGS_MAX), **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        return list(dict.fromkeys(super()._deserialize(value, *args, **kwargs) or []))
+
+
+class IsoDate(fields.Date):
+    """A date as YYYY-MM-DD, in no other of ISO 8601's forms."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> date:
+        if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            raise ValidationError("Must be a date as YYYY-MM-DD.")
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValidationError("There is no such day.") from None
+
+
+class RepositoryName(fields.String):
+    """A GitHub repository as `owner/name`, from that or from a URL of it."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs) or ""
+        try:
+            return parse_repository(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class Timestamp(fields.DateTime):
+    """A moment as RFC 3339 in UTC, with microseconds."""
+
+    def _serialize(self, value: datetime | None, *args: Any, **kwargs: Any) -> str | None:
+        if value is None:
+            return None
+        return f"{value.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def _choice(choices: type[Status] | type[Priority] | type[MetadataStatus]) -> Any:
+    return validate.OneOf([choice.value for choice in choices])
+
+
+def _about(description: str, **metadata: Any) -> dict[str, Any]:
+    return {"description": description, **metadata}
+
+
+class TaskInputSchema(Schema):
+    """A whole task as its user writes it; what is left out gets its default."""
+
+    class Meta:
+        unknown = RAISE
+
+    title = Text(
+        longest=TITLE_MAX,
+        trimmed=True,
+        one_line=True,
+        required=True,
+        metadata=_about("What is to be done, in one line.", example=EXAMPLE["title"]),
+    )
+    description = Text(
+        longest=DESCRIPTION_MAX,
+        allow_none=True,
+        load_default=None,
+        metadata=_about("More about it, in as many lines as it takes."),
+    )
+    status = fields.String(
+        validate=_choice(Status), load_default=Status.OPEN.value, metadata=_about("How far it is.")
+    )
+    priority = fields.String(
+        validate=_choice(Priority),
+        load_default=Priority.NORMAL.value,
+        metadata=_about("How much it matters."),
+    )
+    tags = Tags(
+        load_default=list, metadata=_about("Words to find it by; repeats are dropped.", default=[])
+    )
+    due_date = IsoDate(
+        allow_none=True, load_default=None, metadata=_about("The day it should be done by.")
+    )
+    repository = RepositoryName(
+        required=True,
+        metadata=_about(
+            "The GitHub repository it is about: `owner/name` or a URL.",
+            example=EXAMPLE["repository"],
+        ),
+    )
+
+
+class TaskSchema(Schema):
+    """A task with what GitHub says of its repository."""
+
+    class Meta:
+        ordered = True
+
+    id = fields.Integer(
+        required=True, metadata=_about("Given by the service.", format="int64", minimum=1)
+    )
+    title = fields.String(required=True, validate=validate.Length(min=1, max=TITLE_MAX))
+    description = fields.String(
+        required=True, allow_none=True, validate=validate.Length(max=DESCRIPTION_MAX)
+    )
+    status = fields.String(required=True, validate=_choice(Status))
+    priority = fields.String(required=True, validate=_choice(Priority))
+    tags = fields.List(
+        fields.String(validate=validate.Length(min=1, max=TAG_MAX)),
+        required=True,
+        validate=validate.Length(max=TAGS_MAX),
+    )
+    due_date = fields.Date(required=True, allow_none=True)
+    repository = fields.String(required=True, metadata=_about("`owner/name` as GitHub spells it."))
+    repository_url = fields.String(
+        required=True, allow_none=True, metadata=_about("Its page on GitHub.", format="uri")
+    )
+    repository_description = fields.String(required=True, allow_none=True)
+    stars = fields.Integer(
+        required=True, allow_none=True, metadata=_about("", format="int64", minimum=0)
+    )
+    language = fields.String(
+        required=True, allow_none=True, metadata=_about("The main programming language.")
+    )
+    archived = fields.Boolean(required=True, allow_none=True)
+    pushed_at = Timestamp(
+        required=True, allow_none=True, metadata=_about("When it was last pushed to.")
+    )
+    metadata_status = fields.String(
+        required=True,
+        validate=_choice(MetadataStatus),
+        metadata=_about(
+            "`current`; `pending`: never fetched; `unavailable`: GitHub said gone or forbidden."
+        ),
+    )
+    metadata_fetched_at = Timestamp(
+        required=True,
+        allow_none=True,
+        metadata=_about("When GitHub last confirmed the metadata."),
+    )
+    version = fields.Integer(
+        required=True,
+        metadata=_about(
+            "Grows by one with each change.", format="int64", minimum=1, maximum=BIGINT_MAX
+        ),
+    )
+    created_at = Timestamp(required=True)
+    updated_at = Timestamp(required=True)
+
+
+class HealthSchema(Schema):
+    """That the service is well."""
+
+    status = fields.Constant("ok", required=True)
+
+
+class ErrorSchema(Schema):
+    """What went wrong, and what to do about it."""
+
+    code = fields.Integer(required=True, metadata=_about("The HTTP status.", example=422))
+    status = fields.String(
+        required=True, metadata=_about("Its name.", example="Unprocessable Entity")
+    )
+    message = fields.String(required=True, metadata=_about("What to do about it."))
+    errors = fields.Dict(
+        keys=fields.String(),
+        metadata=_about(
+            "What is wrong with the request, by location and field.",
+            example={"json": {"title": ["Missing data for required field."]}},
+        ),
+    )
