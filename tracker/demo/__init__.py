@@ -46,7 +46,7 @@ def run() -> None:
 
 def _start_github() -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tracker.demo.github"],
+        [sys.executable, "-c", "from tracker.demo.github import main; main()"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,8 +1,7 @@
 """A local stand-in for GitHub's REST API: a real HTTP server that behaves as GitHub documents.
 
 It knows the repositories in `repositories.json`, answers with ETags, redirects renamed
-repositories, counts against a rate limit, and misbehaves on request. Run as a program it prints
-its URL and serves until its standard input closes.
+repositories, counts against a rate limit, and misbehaves on request.
 """
 
 import copy
@@ -32,6 +31,8 @@ class Fault:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None  # instead of what GitHub would send
+    padding: int = 0  # bytes of white space after the body
+    compressed: bool = False  # by gzip, the padding too
     changes: dict[str, Any] = field(default_factory=dict)  # members of the usual body
     missing: str | None = None  # a member left out of the usual body
     delay: float = 0.0  # seconds before the answer
@@ -53,7 +54,6 @@ def _message(text: str) -> bytes:
     return json.dumps({"message": text, "documentation_url": documentation}).encode()
 
 
-_HOUR = 3600
 FAULTS = {
     "400": Fault(400, body=_message("Bad Request")),
     "401": Fault(401, body=_message("Bad credentials")),
@@ -99,10 +99,8 @@ FAULTS = {
     "script-url": Fault(changes={"html_url": "javascript:alert(1)"}),
     "nul": Fault(changes={"description": "before\0after"}),
     "surrogate": Fault(changes={"description": "before\ud800after"}),
-    "huge": Fault(body=b'{"padding": "' + b"x" * 50_000_000 + b'"}'),
-    "gzip-bomb": Fault(
-        body=gzip.compress(b" " * 100_000_000), headers={"Content-Encoding": "gzip"}
-    ),
+    "huge": Fault(padding=50_000_000),
+    "gzip-bomb": Fault(padding=50_000_000, compressed=True),
     "bad-gzip": Fault(body=b"not gzip at all", headers={"Content-Encoding": "gzip"}),
     "redirect-itself": Fault(301, headers={"Location": ""}),
     "redirect-nowhere": Fault(301),
@@ -213,15 +211,19 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Location"] = self.path
         if "X-RateLimit-Reset" in headers:  # told as seconds from now
             headers["X-RateLimit-Reset"] = str(int(time.time() + int(headers["X-RateLimit-Reset"])))
-        if fault.body is not None:
-            return fault.status, fault.body, headers
-        github = self.server.github
-        repository = github.find(path.removeprefix("/repos/")) or github.repositories[
-            "pallets/flask"
-        ]
-        document = self._document(repository) | fault.changes
-        document.pop(fault.missing, None)
-        return fault.status, json.dumps(document).encode(), headers
+        body = fault.body
+        if body is None:
+            github = self.server.github
+            named = github.find(path.removeprefix("/repos/"))
+            document = self._document(named or next(iter(github.repositories.values())))
+            document |= fault.changes
+            document.pop(fault.missing, None)
+            body = json.dumps(document).encode()
+        body += b" " * fault.padding
+        if fault.compressed:
+            headers["Content-Encoding"] = "gzip"
+            body = gzip.compress(body)
+        return fault.status, body, headers
 
     def _usual(self, path: str) -> tuple[int, bytes, dict[str, str]]:
         """Answer as https://docs.github.com/en/rest/repos/repos#get-a-repository says."""
@@ -296,7 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
         return 5000 if remaining is None else remaining
 
     def _limit_headers(self) -> dict[str, str]:
-        reset = self.server.github.reset or time.time() + _HOUR
+        reset = self.server.github.reset or time.time() + 3600
         return {
             "X-RateLimit-Limit": "5000",
             "X-RateLimit-Remaining": str(self._remaining()),
@@ -333,7 +335,3 @@ def main() -> None:
     with GitHub() as github:
         print(github.url, flush=True)
         sys.stdin.read()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,108 @@
+"""The real parts that the tests run on: a PostgreSQL, a GitHub stand-in, and the application."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tracker import create_app, embedded, migrations
+from tracker.config import Settings
+from tracker.database import database
+from tracker.demo.github import GitHub
+
+NAMES = ("DATABASE_URL", "GITHUB_API_BASE", "GITHUB_CACHE", "GITHUB_TIMEOUT", "GITHUB_TOKEN")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Connection parameters of a PostgreSQL: DATABASE_URL's, or an embedded one."""
+    url = os.environ.get("DATABASE_URL")
+    if url:
+        yield psycopg2.extensions.parse_dsn(url)
+        return
+    folder = tmp_path_factory.mktemp("server") / "postgres"
+    with embedded.running(folder):
+        yield embedded.connection_parameters(folder)
+
+
+@pytest.fixture(scope="session")
+def database_url(server: dict[str, Any]) -> Iterator[str]:
+    """A database of our own on the server, with the schema in it."""
+    name = f"tracker_test_{uuid.uuid4().hex[:12]}"
+    _execute(server, f"CREATE DATABASE {name}")
+    url = psycopg2.extensions.make_dsn(**{**server, "dbname": name})
+    migrations.upgrade(Settings(database_url=url))
+    yield url
+    database.close_all()
+    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_database_url(server: dict[str, Any]) -> Iterator[str]:
+    """A database with nothing in it, for one test."""
+    name = f"tracker_test_{uuid.uuid4().hex[:12]}"
+    _execute(server, f"CREATE DATABASE {name}")
+    yield psycopg2.extensions.make_dsn(**{**server, "dbname": name})
+    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(server: dict[str, Any], statement: str) -> None:
+    connection = psycopg2.connect(**server)
+    connection.autocommit = True
+    connection.cursor().execute(statement)
+    connection.close()
+
+
+@pytest.fixture
+def github() -> Iterator[GitHub]:
+    """A stand-in for GitHub, on a socket of its own."""
+    with GitHub() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def settings(database_url: str, github: GitHub) -> Settings:
+    """Settings for this test's database and GitHub, with an empty cache."""
+    return Settings(
+        database_url=database_url,
+        github_api_base=github.url,
+        github_cache="memory",
+        github_timeout=2.0,
+        threads=4,
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The application, on a table without tasks."""
+    app = create_app(settings)
+    yield app
+    database.close_all()
+    with database.connection_context():
+        database.execute_sql("TRUNCATE tasks RESTART IDENTITY")
+    database.close_all()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client of the application."""
+    return app.test_client()
+
+
+@pytest.fixture
+def environment(database_url: str, github: GitHub, tmp_path: Path) -> dict[str, str]:
+    """The environment of a process that shares this test's database and GitHub."""
+    kept = {name: value for name, value in os.environ.items() if name not in NAMES}
+    return kept | {
+        "DATABASE_URL": database_url,
+        "GITHUB_API_BASE": github.url,
+        "GITHUB_CACHE": str(tmp_path / "github-cache.sqlite"),
+        "GITHUB_TIMEOUT": "2",
+    }
