@@ -3,14 +3,13 @@
 from typing import Any
 
 from flask import current_app, url_for
-from flask.typing import ResponseReturnValue
 from flask.views import MethodView
 from werkzeug.local import LocalProxy
 from werkzeug.routing import IntegerConverter, Map
 
 from . import services
 from .github import GitHubClient
-from .models import BIGINT_MAX
+from .models import BIGINT_MAX, Task
 from .openapi import declares
 from .parser import Blueprint
 from .schemas import EXAMPLE, TASK_EXAMPLE, TaskInputSchema, TaskSchema
@@ -33,10 +32,12 @@ class TaskId(IntegerConverter):
 
 @tasks.route("")
 class Tasks(MethodView):
+    """The collection of tasks."""
+
     @tasks.arguments(TaskInputSchema, example=EXAMPLE)
     @tasks.response(201, TaskSchema, example=TASK_EXAMPLE, headers=LOCATION)
     @declares(400, 413, 415, 422, 502, 503, 504)
-    def post(self, fields: dict[str, Any]) -> ResponseReturnValue:
+    def post(self, fields: dict[str, Any]) -> tuple[Task, dict[str, str]]:
         """Create a task"""
         task = services.create_task(fields, github)
         return task, {"Location": url_for("tasks.TaskById", task_id=task.id)}
@@ -44,16 +45,18 @@ class Tasks(MethodView):
 
 @tasks.route("/<task:task_id>")
 class TaskById(MethodView):
+    """One task."""
+
     @tasks.response(200, TaskSchema, example=TASK_EXAMPLE)
     @declares(404, 503)
-    def get(self, task_id: int) -> ResponseReturnValue:
+    def get(self, task_id: int) -> Task:
         """Read a task"""
         return services.get_task(task_id)
 
     @tasks.arguments(TaskInputSchema, example=EXAMPLE)
     @tasks.response(200, TaskSchema, example=TASK_EXAMPLE)
     @declares(400, 404, 413, 415, 422, 502, 503, 504)
-    def put(self, fields: dict[str, Any], task_id: int) -> ResponseReturnValue:
+    def put(self, fields: dict[str, Any], task_id: int) -> Task:
         """Replace a task
 
         What is left out falls back to its default. GitHub is asked only when the repository

@@ -99,7 +99,7 @@ _MESSAGES = {
 
 
 def _unavailability(error: PeeweeException) -> str | None:
-    code = getattr(error.args[0] if error.args else None, "pgcode", None)
+    code = getattr(getattr(error, "orig", None), "pgcode", None) or ""
     if isinstance(error, OperationalError | InterfaceError):
         return _MESSAGES.get(code, "The database can't be reached; try again.")
     return _MESSAGES.get(code)

@@ -54,7 +54,8 @@ def init_app(app: Flask) -> None:
     @app.before_request
     def identify() -> None:
         brought = request.headers.get(REQUEST_ID, "")
-        g.request_id = brought if re.fullmatch(r"[\w.:-]{1,64}", brought, re.A) else uuid.uuid4().hex
+        sound = re.fullmatch(r"[\w.:-]{1,64}", brought, re.ASCII)
+        g.request_id = brought if sound else uuid.uuid4().hex
 
     @app.after_request
     def label(response: Response) -> Response:
@@ -86,7 +87,7 @@ class JSONFormatter(logging.Formatter):
     """One JSON object; an access line's numbers are members of their own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        entry = {
+        entry: dict[str, Any] = {
             "time": _moment(record),
             "level": record.levelname.lower(),
             "logger": record.name,

@@ -1,7 +1,7 @@
 """The task: its columns and their rules, named once for model, schema and database."""
 
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from peewee import (
     SQL,
@@ -110,6 +110,12 @@ class Task(Model):
             ),
             Check("version >= 1", name="tasks_version_positive"),
         )
+
+    @classmethod
+    def insert_returning(cls, values: dict[str, Any]) -> "Task":
+        """Store a new task and give the row as the database completed it."""
+        (task,) = cls.insert(**values).returning(cls).execute()
+        return cast("Task", task)
 
     def update_if_unchanged(self, values: dict[str, Any]) -> "Task | None":
         """Store new values, one version on, and give the row as it now is.

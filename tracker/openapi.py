@@ -31,7 +31,7 @@ ERRORS = {
     422: "A field is invalid or unknown, or GitHub has no such repository for us.",
     500: "Something unforeseen; the log tells more under the request's ID.",
     502: "GitHub is failing, answers nonsense, or rejected our token.",
-    503: "GitHub's rate limit is used up, or the database can't serve; see `Retry-After`.",
+    503: "The database can't serve now, or GitHub's rate limit is used up; see `Retry-After`.",
     504: "GitHub did not answer in time.",
 }
 RETRY_AFTER = {
@@ -41,7 +41,7 @@ RETRY_AFTER = {
 _ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
 _PAGES = Path(__file__).parent / "static"
 _CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -56,6 +56,10 @@ class Api(flask_smorest.Api):
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer an HTTP error in the one JSON shape."""
         return answer_http_exception(error)
+
+    def _register_pagination_header(self) -> None:
+        # Its own header and schema would stand in the document unused.
+        pass
 
 
 def init_app(app: Flask, *blueprints: flask_smorest.Blueprint) -> None:
@@ -103,6 +107,7 @@ _docs = Blueprint("docs", __name__)
 
 @_docs.get("/docs")
 def page() -> Response:
+    """Show Swagger UI."""
     response = send_from_directory(_PAGES, "docs.html")
     response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     return response
@@ -110,9 +115,11 @@ def page() -> Response:
 
 @_docs.get("/docs/docs.js")
 def script() -> Response:
+    """Give the page's own script; a strict policy allows none within the page."""
     return send_from_directory(_PAGES, "docs.js")
 
 
 @_docs.get("/docs/<path:name>")
 def asset(name: str) -> Response:
+    """Give one of Swagger UI's files."""
     return send_from_directory(_ASSETS, name)

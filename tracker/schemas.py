@@ -7,7 +7,6 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from .models import (
-    BIGINT_MAX,
     DESCRIPTION_MAX,
     TAG_MAX,
     TAGS_MAX,
@@ -68,7 +67,7 @@ class Text(fields.String):
         return text
 
 
-class Tags(fields.List):
+class Tags(fields.List[str]):
     """A list of tags, in the order of their first mention, repeats dropped."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -188,7 +187,9 @@ class TaskSchema(Schema):
     )
     repository_description = fields.String(required=True, allow_none=True)
     stars = fields.Integer(
-        required=True, allow_none=True, metadata=_about("", format="int64", minimum=0)
+        required=True,
+        allow_none=True,
+        metadata=_about("How many people starred it.", format="int64", minimum=0),
     )
     language = fields.String(
         required=True, allow_none=True, metadata=_about("The main programming language.")
@@ -211,9 +212,7 @@ class TaskSchema(Schema):
     )
     version = fields.Integer(
         required=True,
-        metadata=_about(
-            "Grows by one with each change.", format="int64", minimum=1, maximum=BIGINT_MAX
-        ),
+        metadata=_about("Grows by one with each change.", format="int64", minimum=1),
     )
     created_at = Timestamp(required=True)
     updated_at = Timestamp(required=True)
@@ -222,7 +221,7 @@ class TaskSchema(Schema):
 class HealthSchema(Schema):
     """That the service is well."""
 
-    status = fields.Constant("ok", required=True)
+    status = fields.String(required=True, validate=validate.OneOf(["ok"]))
 
 
 class ErrorSchema(Schema):

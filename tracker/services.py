@@ -22,7 +22,7 @@ def create_task(fields: dict[str, Any], github: GitHubClient) -> Task:
     repository = github.repository(fields["repository"])
     with borrowed(), database.atomic():
         _follow_rename(repository)
-        return Task.insert(**fields | _metadata(repository)).returning(Task).execute()[0]
+        return Task.insert_returning(fields | _metadata(repository))
 
 
 def get_task(task_id: int) -> Task:

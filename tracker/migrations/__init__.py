@@ -53,7 +53,7 @@ def check_current() -> None:
         DatabaseUnavailable: one is not.
     """
     with translated():
-        rows = database.execute_sql(f"SELECT name FROM {HISTORY}").fetchall()
+        rows = database.execute_sql(f"SELECT name FROM {HISTORY}").fetchall()  # noqa: S608
     needed = {migration.name for migration in Migration.load_directory(str(FOLDER))}
     if not needed <= {name for (name,) in rows}:
         raise DatabaseUnavailable(SCHEMA_OUTDATED, retry_after=RETRY_AFTER)

@@ -1,0 +1,132 @@
+"""Settings: their defaults, what each takes, and what is said of a wrong one."""
+
+from pathlib import Path
+
+import pytest
+
+from tracker.config import INSTANCE, ROOT, Settings, SettingsError, load_settings
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    settings = load_settings({})
+    assert settings == Settings()
+    assert settings.embedded_folder == INSTANCE / "postgres"
+    assert settings.address == "http://127.0.0.1:8000"
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert load_settings({"GITHUB_TOKEN": "", "PORT": " "}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("DATABASE_URL", "postgresql://me:pw@host:5433/tasks", None),
+        ("DATABASE_URL", "postgres://host/tasks?sslmode=require", None),
+        ("DATABASE_URL", "host=/run/postgresql dbname=tasks", None),
+        ("GITHUB_API_BASE", "https://ghe.example.com/api/v3/", "https://ghe.example.com/api/v3"),
+        ("GITHUB_TOKEN", " ghp_abc ", "ghp_abc"),
+        ("GITHUB_TIMEOUT", "0.1", 0.1),
+        ("GITHUB_TIMEOUT", "300", 300.0),
+        ("GITHUB_CACHE", "memory", None),
+        ("GITHUB_CACHE", "redis://localhost:6379/1", None),
+        ("GITHUB_CACHE", "cache/here.sqlite", str(ROOT / "cache/here.sqlite")),
+        ("GITHUB_CACHE", "/var/cache/it", None),
+        ("GITHUB_CACHE_TTL", "1", 1),
+        ("GITHUB_CACHE_TTL", "604800", 604_800),
+        ("HOST", "0.0.0.0", None),
+        ("HOST", "::1", None),
+        ("PORT", "1", 1),
+        ("PORT", "65535", 65_535),
+        ("WEB_CONCURRENCY", "64", 64),
+        ("THREADS", "128", 128),
+        ("LOG_LEVEL", "DEBUG", "debug"),
+        ("LOG_FORMAT", "json", None),
+    ],
+)
+def test_a_good_value_is_taken(name: str, text: str, value: object) -> None:
+    expected = text if value is None else value
+    assert getattr(load_settings({name: text}), name.lower()) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("DATABASE_URL", "mysql://me:hunter2@host/tasks"),
+        ("DATABASE_URL", "postgresql://me:hunter2@host"),
+        ("DATABASE_URL", "hunter2"),
+        ("GITHUB_API_BASE", "api.github.com"),
+        ("GITHUB_API_BASE", "ftp://api.github.com"),
+        ("GITHUB_API_BASE", "https://"),
+        ("GITHUB_API_BASE", "https://[bad"),
+        ("GITHUB_API_BASE", "https://host:99999"),
+        ("GITHUB_API_BASE", "https://me:hunter2@host"),
+        ("GITHUB_API_BASE", "https://host?x=1"),
+        ("GITHUB_TOKEN", "hunter2 hunter2"),
+        ("GITHUB_TOKEN", "hunter2\nX-Evil: 1"),
+        ("GITHUB_TIMEOUT", "0"),
+        ("GITHUB_TIMEOUT", "0.09"),
+        ("GITHUB_TIMEOUT", "300.1"),
+        ("GITHUB_TIMEOUT", "nan"),
+        ("GITHUB_CACHE", "memcached://host"),
+        ("GITHUB_CACHE", "redis://"),
+        ("GITHUB_CACHE_TTL", "0"),
+        ("GITHUB_CACHE_TTL", "604801"),
+        ("GITHUB_CACHE_TTL", "1e3"),
+        ("HOST", "bad host"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "٨٠٠٠"),
+        ("WEB_CONCURRENCY", "0"),
+        ("WEB_CONCURRENCY", "65"),
+        ("THREADS", "0"),
+        ("THREADS", "129"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_line_that_shows_no_secret(name: str, text: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings({name: text})
+    message = str(raised.value)
+    assert message.startswith(f"{name} takes ")
+    assert "\n" not in message
+    assert "hunter2" not in message
+
+
+def test_no_secret_is_in_the_settings_repr() -> None:
+    secrets = {"DATABASE_URL": "postgresql://me:hunter2@host/db", "GITHUB_TOKEN": "hunter2"}
+    secrets["GITHUB_CACHE"] = "redis://:hunter2@host"
+    assert "hunter2" not in repr(load_settings(secrets))
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "loopback_only"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000", True),
+        ("127.9.9.9", "http://127.9.9.9:8000", True),
+        ("localhost", "http://localhost:8000", True),
+        ("::1", "http://[::1]:8000", True),
+        ("0.0.0.0", "http://127.0.0.1:8000", False),
+        ("::", "http://[::1]:8000", False),
+        ("192.0.2.7", "http://192.0.2.7:8000", False),
+    ],
+)
+def test_the_host_tells_the_address_and_who_can_reach_it(
+    host: str, address: str, loopback_only: bool
+) -> None:
+    settings = load_settings({"HOST": host})
+    assert (settings.address, settings.loopback_only) == (address, loopback_only)
+
+
+def test_the_example_names_every_setting_and_changes_none() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    named = {line.lstrip("# ").partition("=")[0] for line in lines if "=" in line}
+    assert {name.upper() for name in Settings.__dataclass_fields__} <= named
+    assert all(not line or line.startswith("#") for line in lines)
+
+
+def test_the_readme_explains_every_setting() -> None:
+    readme = Path(ROOT, "README.md").read_text()
+    for name in Settings.__dataclass_fields__:
+        assert f"`{name.upper()}`" in readme

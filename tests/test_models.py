@@ -1,0 +1,125 @@
+"""The task's rules, as the database itself keeps them."""
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from flask import Flask
+from peewee import IntegrityError
+
+from tracker.database import borrowed, database
+from tracker.models import Task
+
+VALID = {"title": "Read the docs", "repository": "pallets/flask"}
+METADATA = {
+    "repository_id": 596892,
+    "repository_url": "https://github.com/pallets/flask",
+    "stars": 70000,
+    "archived": False,
+    "metadata_status": "current",
+    "metadata_fetched_at": datetime(2030, 1, 1, tzinfo=timezone.utc),
+}
+
+
+@pytest.fixture(autouse=True)
+def connection(app: Flask) -> Iterator[None]:
+    with borrowed():
+        yield
+
+
+@pytest.mark.parametrize(
+    ("constraint", "values"),
+    [
+        ("tasks_title_length", {"title": ""}),
+        ("tasks_title_length", {"title": "x" * 201}),
+        ("tasks_title_line", {"title": " padded "}),
+        ("tasks_title_line", {"title": "two\nlines"}),
+        ("tasks_description_length", {"description": "x" * 10_001}),
+        ("tasks_status_known", {"status": "closed"}),
+        ("tasks_priority_known", {"priority": "urgent"}),
+        ("tasks_tags_number", {"tags": [str(number) for number in range(21)]}),
+        ("tasks_tags_length", {"tags": [""]}),
+        ("tasks_tags_length", {"tags": ["x" * 51]}),
+        ("tasks_tags_length", {"tags": ["good", "y" * 50, "x" * 51]}),
+        ("tasks_tags_length", {"tags": ["x" * 30 + "\n" + "x" * 30]}),
+        ("tasks_tags_length", {"tags": [None]}),
+        ("tasks_repository_name", {"repository": "flask"}),
+        ("tasks_repository_name", {"repository": "a/b/c"}),
+        ("tasks_repository_name", {"repository": "a/b\n"}),
+        ("tasks_stars_natural", {"stars": -1}),
+        ("tasks_metadata_status_known", {"metadata_status": "lost"}),
+        ("tasks_version_positive", {"version": 0}),
+        *[
+            ("tasks_metadata_whole", METADATA | {name: None})
+            for name in METADATA
+            if name != "metadata_status"
+        ],
+    ],
+)
+def test_the_database_refuses_what_breaks_a_rule(constraint: str, values: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError, match=constraint):
+        Task.create(**VALID | values)
+
+
+@pytest.mark.parametrize("name", ["title", "status", "priority", "tags", "repository", "version"])
+def test_the_database_refuses_null_where_a_value_is_due(name: str) -> None:
+    with pytest.raises(IntegrityError, match=f'null value in column "{name}"'):
+        Task.create(**VALID | {name: None})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        METADATA,
+        METADATA | {"metadata_status": "unavailable"},
+        {"title": "🎉" * 200, "description": "🎉" * 10_000},
+        {"tags": [f"{number:050}" for number in range(20)]},
+        {"repository": "a" * 39 + "/" + "b" * 100},
+        {"stars": 2**63 - 1},
+    ],
+)
+def test_the_database_takes_what_is_within_the_rules(values: dict[str, Any]) -> None:
+    assert Task.create(**VALID | values).id
+
+
+def test_an_update_from_an_old_version_changes_nothing() -> None:
+    task = Task.create(**VALID)
+    first = Task.get_by_id(task.id).update_if_unchanged({"title": "First"})
+    assert first is not None
+    assert (first.title, first.version) == ("First", 2)
+    assert task.update_if_unchanged({"title": "Second"}) is None
+    assert Task.get_by_id(task.id).title == "First"
+
+
+def _described(schema: str) -> dict[str, list[Any]]:
+    """Tell columns, constraints and indexes of a schema's `tasks`, free of the schema's name."""
+    queries = {
+        "columns": "SELECT column_name, data_type, udt_name, is_nullable, column_default"
+        " FROM information_schema.columns WHERE table_name = 'tasks' AND table_schema = %s"
+        " ORDER BY ordinal_position",
+        "constraints": "SELECT conname, contype, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE conrelid = (%s || '.tasks')::regclass ORDER BY conname",
+        "indexes": "SELECT indexname, indexdef FROM pg_indexes"
+        " WHERE tablename = 'tasks' AND schemaname = %s ORDER BY indexname",
+    }
+    return {
+        name: [
+            tuple(str(value).replace(f"{schema}.", "") for value in row)
+            for row in database.execute_sql(query, (schema,)).fetchall()
+        ]
+        for name, query in queries.items()
+    }
+
+
+def test_the_migrated_schema_is_the_models() -> None:
+    migrated = _described("public")
+    with database.atomic() as transaction:
+        database.execute_sql("CREATE SCHEMA modelled")
+        database.execute_sql("SET LOCAL search_path TO modelled")
+        database.create_tables([Task], safe=False)
+        modelled = _described("modelled")
+        transaction.rollback()
+    assert migrated == modelled
+    assert len(migrated["columns"]) == len(Task._meta.fields)
