@@ -32,15 +32,12 @@ access_log_format = logs.ACCESS_FORMAT
 
 def on_starting(server: Any) -> None:
     """Start the embedded database, if it is wanted, in the master alone."""
-    _check_port()
+    _check_addresses(server.address)
     folder = settings.embedded_folder
     if folder is None:
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     stack = ExitStack()
-    master = os.getpid()
-    # The workers are forked from the master and inherit this; it is not theirs to stop.
-    atexit.register(lambda: stack.close() if os.getpid() == master else None)
+    atexit.register(stack.close)
     try:
         stack.enter_context(embedded.running(folder))
         for name in migrations.upgrade(settings):
@@ -61,14 +58,18 @@ def when_ready(server: Any) -> None:
         )
 
 
-def _check_port() -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            sys.exit(
-                f"error: can't listen on {settings.host}:{settings.port} ({error.strerror}); "
-                "stop what uses it, or set PORT"
-            )
+def _check_addresses(addresses: list[Any]) -> None:
+    """See that they are free before anything else is started."""
+    if {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys():  # open, and handed down to us
+        return
+    for host, port in (address for address in addresses if isinstance(address, tuple)):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                sys.exit(
+                    f"error: can't listen on {host}:{port} ({error.strerror}); "
+                    "stop what uses it, or set HOST or PORT"
+                )

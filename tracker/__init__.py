@@ -36,9 +36,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     database.configure(settings)
     logs.init_app(app)
-    security.init_app(app)
+    security.init_app(app, settings)
     errors.init_app(app)
-    openapi.init_app(app, tasks, health)
+    openapi.init_app(app, settings, tasks, health)
     for command in commands:
         app.cli.add_command(command)
     return app

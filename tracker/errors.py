@@ -24,14 +24,49 @@ class TrackerError(Exception):
         """What is wrong with the request, by location and field."""
         return None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer tells in headers."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
 
 class TaskNotFound(TrackerError):
     """No task has this id."""
 
     status = HTTPStatus.NOT_FOUND
 
-    def __init__(self, task_id: int) -> None:
-        super().__init__(f"There is no task {task_id}.")
+    def __init__(self, task_id: int, why: str = "") -> None:
+        super().__init__(f"There is no task {task_id}{why}.")
+
+
+class PreconditionFailed(TrackerError):
+    """The task is not in the state that the client's If-Match names."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+    def __init__(self, etag: str) -> None:
+        super().__init__("The task has changed since you read it; read it again.")
+        self._etag = etag
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"ETag": self._etag}
+
+
+class KeyUsed(TrackerError):
+    """The Idempotency-Key belongs to a request with another body."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    @property
+    def errors(self) -> dict[str, Any]:
+        return {"headers": {"Idempotency-Key": [str(self)]}}
+
+
+class KeyBusy(TrackerError):
+    """The request that first brought this Idempotency-Key is still at work."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class GitHubError(TrackerError):
@@ -81,8 +116,7 @@ def _handle_tracker_error(error: TrackerError) -> Response:
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s", describe(error))
     response = _answer(error.status, str(error), error.errors)
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
+    response.headers.extend(error.headers)
     return response
 
 

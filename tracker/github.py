@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from threading import Lock
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 import urllib3
@@ -26,15 +26,17 @@ from .errors import (
     describe,
 )
 from .repositories import Repository, read_answer
-from .transport import cache_key, received_at
+from .transport import REDIRECTS, UnusableRedirect, cache_key, received_at
 
 logger = logging.getLogger(__name__)
 
 REDIRECTS_MAX = 3
+REFUSALS = (401, 403, 404, 410, 451)
 STALE_MAX = timedelta(days=7)
 RETRY_DELAY = 0.2  # seconds before the one repetition after a failure that may pass
 SECONDARY_LIMIT = 60  # seconds to wait where GitHub does not say for how long
 LIMIT_MAX = 24 * 60 * 60  # seconds to believe GitHub's word
+
 
 class GitHubClient:
     """Asks GitHub for repositories, at most once at a time for each.
@@ -72,8 +74,8 @@ class GitHubClient:
             flight = self._flights.get(name.lower())
             leads = flight is None
             if flight is None:
-                flight = self._flights[name.lower()] = Future()
                 _ = self._session  # opened under the lock, so once
+                flight = self._flights[name.lower()] = Future()
         if leads:
             try:
                 flight.set_result(self._fetch(name))
@@ -94,9 +96,9 @@ class GitHubClient:
             response = self._get(url, deadline)
             if response.status_code == 200:
                 return read_answer(response)
-            if response.status_code not in (301, 302, 307, 308):
+            if response.status_code in REFUSALS:
                 raise self._refusal(name, url, response)
-            url = self._redirection(url, response)
+            url = urljoin(url, response.headers["Location"])
         raise GitHubFailed("GitHub redirects in circles.")
 
     def _get(self, url: str, deadline: float) -> requests.Response:
@@ -112,7 +114,7 @@ class GitHubClient:
             return copy
 
     def _ask(self, url: str, deadline: float) -> requests.Response:
-        """Get an answer that is neither a failure nor a limit; those are raised."""
+        """Get metadata, a redirect or a refusal; a failure or a limit is raised."""
         try:
             response = self._try_twice(url, deadline)
         except (requests.RequestException, ValueError) as error:
@@ -120,6 +122,8 @@ class GitHubClient:
                 raise self._timed_out() from error
             if isinstance(error, requests.ConnectionError):
                 raise GitHubFailed("GitHub can't be reached.") from error
+            if isinstance(error, UnusableRedirect):
+                raise GitHubFailed(str(error)) from error
             raise GitHubFailed("GitHub gave an unusable answer.") from error
         if response.status_code >= 500:
             raise GitHubFailed(f"GitHub is failing: it answered {response.status_code}.")
@@ -127,15 +131,19 @@ class GitHubClient:
             expires = datetime.now(timezone.utc) + timedelta(seconds=wait)
             self._session.cache.save_response(response, self._limit_key, expires)
             raise _limited(expires)
+        if response.status_code not in (200, *REDIRECTS, *REFUSALS):
+            raise GitHubFailed(f"GitHub gave an unusable answer: status {response.status_code}.")
         return response
 
     def _try_twice(self, url: str, deadline: float) -> requests.Response:
+        latest = deadline - RETRY_DELAY
         try:
             response = self._request(url, deadline)
-            if response.status_code < 500 or "Retry-After" in response.headers:
+            passing = response.status_code >= 500 and "Retry-After" not in response.headers
+            if not passing or time.monotonic() >= latest:
                 return response
         except requests.ConnectionError:
-            if time.monotonic() + RETRY_DELAY >= deadline:
+            if time.monotonic() >= latest:
                 raise
         time.sleep(RETRY_DELAY)
         return self._request(url, deadline)
@@ -143,7 +151,7 @@ class GitHubClient:
     def _request(self, url: str, deadline: float) -> requests.Response:
         remaining = max(deadline - time.monotonic(), 0.001)
         timeout = urllib3.Timeout(total=remaining, connect=remaining, read=remaining)
-        return self._session.get(url, timeout=timeout, allow_redirects=False)  # type: ignore
+        return self._session.get(url, timeout=timeout, allow_redirects=False)
 
     def _heed_limit(self, url: str) -> None:
         """Ask GitHub nothing while it limits us, in this process or another with our cache."""
@@ -156,25 +164,13 @@ class GitHubClient:
 
     @property
     def _limit_key(self) -> str:
-        return f"rate limit of {self._base_url}"
-
-    def _redirection(self, url: str, response: requests.Response) -> str:
-        try:
-            target = urljoin(url, response.headers.get("Location", ""))
-            found, base = urlsplit(target), urlsplit(self._base_url)
-        except ValueError as error:
-            raise GitHubFailed("GitHub gave an unusable redirect.") from error
-        if (found.scheme, found.netloc) != (base.scheme, base.netloc):
-            raise GitHubFailed("GitHub redirects to another host, which is not followed.")
-        return target
+        return cache_key(f"rate limit of {self._base_url}")
 
     def _refusal(self, name: str, url: str, response: requests.Response) -> GitHubError:
-        """Tell what an answer means that is neither metadata nor a passing failure."""
+        """Tell what one of the REFUSALS means."""
         status = response.status_code
         if status == 401:
             return GitHubFailed("GitHub rejected our token; check GITHUB_TOKEN.")
-        if status not in (403, 404, 410, 451):
-            return GitHubFailed(f"GitHub gave an unusable answer: status {status}.")
         # Its copy may not come back should GitHub fail next.
         self._session.cache.delete(cache_key(url))
         if status == 451:

@@ -12,6 +12,7 @@ OK = {"status": "ok"}
 
 @health.route("/live")
 @health.response(200, HealthSchema)
+@health.doc(security=[])
 @declares()
 def live() -> dict[str, str]:
     """Tell that the process answers; touches nothing else"""
@@ -20,6 +21,7 @@ def live() -> dict[str, str]:
 
 @health.route("/ready")
 @health.response(200, HealthSchema)
+@health.doc(security=[])
 @declares(503)
 def ready() -> dict[str, str]:
     """Tell that the database can be reached and its schema is current"""

@@ -11,9 +11,11 @@ from peewee import (
     Check,
     DateField,
     Model,
+    ModelSelect,
+    ModelUpdate,
     TextField,
 )
-from playhouse.postgres_ext import ArrayField, DateTimeTZField
+from playhouse.postgres_ext import ArrayField, DateTimeTZField, TSVectorField
 
 from .database import database
 
@@ -53,6 +55,19 @@ def _one_of(column: str, choices: type[Enum]) -> Any:
     return Check(f"{column} IN ({values})", name=f"tasks_{column}_known")
 
 
+# What lists and searches order and look up by, as their indexes have it.
+PRIORITY_RANK = SQL(
+    f"array_position(ARRAY[{', '.join(repr(choice.value) for choice in Priority)}], priority)"
+)
+_SEARCH = r"""
+    to_tsvector('simple', regexp_replace(
+        title || ' ' || coalesce(description, '') || ' ' || repository
+        || ' ' || coalesce(repository_description, ''),
+        '[!-/:-@[-`{-~]', ' ', 'g'
+    ))
+"""
+
+
 class Task(Model):
     """A task and what GitHub says of its repository; the row that `tasks` holds."""
 
@@ -64,7 +79,7 @@ class Task(Model):
     tags = ArrayField(TextField, default=list, index=False)
     due_date = DateField(null=True)
     repository = TextField()
-    repository_id = BigIntegerField(null=True, index=True)
+    repository_id = BigIntegerField(null=True)
     repository_url = TextField(null=True)
     repository_description = TextField(null=True)
     stars = BigIntegerField(null=True)
@@ -76,6 +91,9 @@ class Task(Model):
     version = BigIntegerField(default=1, constraints=[SQL("DEFAULT 1")])
     created_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
     updated_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
+    search = TSVectorField(
+        index=False, constraints=[SQL(f"GENERATED ALWAYS AS ({_SEARCH}) STORED")]
+    )
 
     class Meta:
         database = database
@@ -111,21 +129,84 @@ class Task(Model):
             Check("version >= 1", name="tasks_version_positive"),
         )
 
+    @property
+    def etag(self) -> str:
+        """The entity tag of the task as it is, quotes included."""
+        return f'"{self.version}"'
+
+    @classmethod
+    def columns(cls) -> list[Any]:
+        """Give the columns that make a task; the search column is for the database alone."""
+        return [field for field in cls._meta.sorted_fields if field is not cls.search]
+
+    @classmethod
+    def read(cls) -> ModelSelect:
+        """Select whole tasks."""
+        return cls.select(*cls.columns())
+
     @classmethod
     def insert_returning(cls, values: dict[str, Any]) -> "Task":
         """Store a new task and give the row as the database completed it."""
-        (task,) = cls.insert(**values).returning(cls).execute()
+        (task,) = cls.insert(**values).returning(*cls.columns()).execute()
         return cast("Task", task)
+
+    @classmethod
+    def update_all(cls, where: Any, **values: Any) -> int:
+        """Store new values in all tasks that `where` names, each one version on.
+
+        They are locked in the order of their ids, so that two of these never wait for each other.
+        """
+        locked = cls.select(cls.id).where(where).order_by(cls.id).for_update()
+        return int(cls._changed(values).where(cls.id.in_(locked)).execute())
 
     def update_if_unchanged(self, values: dict[str, Any]) -> "Task | None":
         """Store new values, one version on, and give the row as it now is.
 
         None where the row has changed, or gone, since this task was read.
         """
-        rows = (
-            Task.update(**values, version=Task.version + 1, updated_at=SQL("now()"))
-            .where(Task.id == self.id, Task.version == self.version)
-            .returning(Task)
-            .execute()
-        )
-        return next(iter(rows), None)
+        update = self._changed(values).where(self._unchanged())
+        return next(iter(update.returning(*Task.columns()).execute()), None)
+
+    def delete_if_unchanged(self) -> bool:
+        """Delete the row, unless it has changed, or gone, since this task was read."""
+        return bool(Task.delete().where(self._unchanged()).execute())
+
+    @classmethod
+    def _changed(cls, values: dict[str, Any]) -> ModelUpdate:
+        return cls.update(**values, version=cls.version + 1, updated_at=SQL("now()"))
+
+    def _unchanged(self) -> Any:
+        return (Task.id == self.id) & (Task.version == self.version)
+
+
+for _name, _definition in {
+    "task_repository_id": "(repository_id)",
+    "tasks_created_at": "(created_at, id)",
+    "tasks_updated_at": "(updated_at, id)",
+    "tasks_due_date": "(due_date, id)",
+    "tasks_priority": f"({PRIORITY_RANK.sql}, id)",
+    "tasks_stars": "(stars, id)",
+    "tasks_pushed_at": "(pushed_at, id)",
+    "tasks_title": "(title, id)",
+    "tasks_repository": "(lower(repository), id)",
+    "tasks_tags": "USING gin (tags)",
+    "tasks_search": "USING gin (search)",
+}.items():
+    Task.add_index(SQL(f"CREATE INDEX {_name} ON tasks {_definition}"))
+
+
+class IdempotencyKey(Model):
+    """A client's key for one creation, and the task that came of it.
+
+    Whoever inserts the key has claimed it, and alone may create the task; `claimed_at` tells one
+    claim from a later one, once the first is too old for its claimant to be alive.
+    """
+
+    key = TextField(primary_key=True)
+    fingerprint = TextField()
+    task_id = BigIntegerField(null=True)
+    claimed_at = DateTimeTZField(index=True, constraints=[SQL("DEFAULT now()")])
+
+    class Meta:
+        database = database
+        table_name = "idempotency_keys"

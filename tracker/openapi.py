@@ -11,6 +11,7 @@ from flask import Blueprint, Flask, Response, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from . import __version__
+from .config import Settings
 from .errors import answer_http_exception
 from .schemas import ErrorSchema
 
@@ -25,7 +26,10 @@ Every error has one shape, with what is wrong named by location and field under 
 # What each error answer means, said once for all operations.
 ERRORS = {
     400: "The body is not valid JSON.",
+    401: "The bearer token is missing or wrong.",
+    403: "The request comes from a page of another site.",
     404: "There is no such task.",
+    412: "The task is no longer the one of If-Match; `ETag` has its present tag.",
     413: "The body is larger than 256 KiB.",
     415: "The body is not declared as JSON.",
     422: "A field is invalid or unknown, or GitHub has no such repository for us.",
@@ -62,7 +66,7 @@ class Api(flask_smorest.Api):
         pass
 
 
-def init_app(app: Flask, *blueprints: flask_smorest.Blueprint) -> None:
+def init_app(app: Flask, settings: Settings, *blueprints: flask_smorest.Blueprint) -> None:
     """Serve the blueprints, `/openapi.json` for them, and Swagger UI at `/docs`."""
     app.config.update(
         API_TITLE="GitHub Task Tracker",
@@ -77,6 +81,10 @@ def init_app(app: Flask, *blueprints: flask_smorest.Blueprint) -> None:
         },
     )
     api = Api(app)
+    if settings.api_token:
+        scheme = {"type": "http", "scheme": "bearer", "description": "The `API_TOKEN`."}
+        api.spec.components.security_scheme("API_TOKEN", scheme)
+        api.spec.options["security"] = [{"API_TOKEN": []}]
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     app.register_blueprint(_docs)

@@ -1,4 +1,4 @@
-"""JSON bodies, read more strictly than Python's json reads them."""
+"""JSON bodies and queries, read more strictly than the libraries read them."""
 
 import json
 from typing import Any, NoReturn
@@ -6,13 +6,25 @@ from typing import Any, NoReturn
 from flask import Request
 from flask_smorest import Blueprint as SmorestBlueprint
 from flask_smorest import abort
+from marshmallow import RAISE, Schema, ValidationError
+from webargs.fields import List
 from webargs.flaskparser import FlaskParser, is_json_request
 
 NUMBER_MAX = 1_000  # digits; Python itself refuses to read more than 4,300
 
 
-class JSONParser(FlaskParser):
-    """Reads a request's body as JSON per RFC 8259: UTF-8, no NaN, no key twice."""
+class StrictParser(FlaskParser):
+    """Ignores nothing: JSON is read per RFC 8259, and a query has no parameter unknown or twice."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": RAISE}
+
+    def load_querystring(self, req: Request, schema: Schema) -> Any:
+        """Give the query's parameters, none of which but lists may come twice."""
+        lists = {name for name, field in schema.fields.items() if isinstance(field, List)}
+        twice = {name for name, values in req.args.lists() if len(values) > 1} - lists
+        if twice:
+            raise ValidationError({name: ["Must be given once."] for name in twice})
+        return super().load_querystring(req, schema)
 
     def _raw_load_json(self, req: Request) -> Any:
         if not is_json_request(req):
@@ -32,9 +44,9 @@ class JSONParser(FlaskParser):
 
 
 class Blueprint(SmorestBlueprint):
-    """A flask-smorest blueprint whose bodies are read by JSONParser."""
+    """A flask-smorest blueprint whose bodies are read by StrictParser."""
 
-    ARGUMENTS_PARSER = JSONParser()
+    ARGUMENTS_PARSER = StrictParser()
 
 
 def _integer(digits: str) -> int:

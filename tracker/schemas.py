@@ -4,8 +4,9 @@ import re
 from datetime import date, datetime, timezone
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, missing, post_load, validate
 
+from .listing import DEFAULT_SORT, SORTS, Cursor, search_words
 from .models import (
     DESCRIPTION_MAX,
     TAG_MAX,
@@ -17,6 +18,9 @@ from .models import (
 )
 from .repositories import parse_repository
 
+LIMIT_MAX = 100  # tasks on a page
+SEARCH_MAX = 200  # characters
+
 EXAMPLE = {
     "title": "Read how Flask signals errors",
     "description": "Start at `handle_user_exception`.",
@@ -26,6 +30,7 @@ EXAMPLE = {
     "due_date": "2030-01-31",
     "repository": "pallets/flask",
 }
+PATCH_EXAMPLE = {"status": "done"}
 TASK_EXAMPLE = {
     "id": 1,
     **EXAMPLE,
@@ -158,6 +163,116 @@ class TaskInputSchema(Schema):
             example=EXAMPLE["repository"],
         ),
     )
+
+
+class TaskPatchSchema(TaskInputSchema):
+    """Changes of a task as a JSON merge patch; what is left out stays."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """Take each field of a whole task as one that may be left out."""
+        field_obj.required = False
+        field_obj.load_default = missing
+        field_obj.metadata = {k: v for k, v in field_obj.metadata.items() if k != "default"}
+
+
+class CreateQuerySchema(Schema):
+    """How to create a task."""
+
+    optional = fields.String(
+        data_key="metadata",
+        validate=validate.OneOf(["required", "optional"]),
+        load_default="required",
+        metadata=_about("`optional`: where GitHub can't answer, store the task as `pending`."),
+    )
+
+    @post_load
+    def decide(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Turn the word into what the service takes."""
+        return {"optional": data["optional"] == "optional"}
+
+
+class CreateHeadersSchema(Schema):
+    """The headers that matter in creating a task."""
+
+    key = fields.String(
+        data_key="Idempotency-Key",
+        validate=validate.Regexp(
+            r"[!-~]{1,255}\Z", error="Must be 1 to 255 visible ASCII characters."
+        ),
+        metadata=_about("A word of your own, to repeat the request safely with."),
+    )
+
+
+class Flag(fields.Boolean):
+    """`true` or `false` in a URL."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(truthy={"true"}, falsy={"false"}, **kwargs)
+
+
+class Number(fields.Integer):
+    """A whole number in a URL, in ASCII digits alone."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int | None:
+        if not re.fullmatch("[0-9]{1,18}", value):
+            raise ValidationError("Not a valid integer.")
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class ListQuerySchema(Schema):
+    """Which tasks to list, in which order."""
+
+    status = fields.String(validate=_choice(Status), metadata=_about("Tasks this far."))
+    priority = fields.String(
+        validate=_choice(Priority), metadata=_about("Tasks that matter this much.")
+    )
+    tag = fields.List(
+        Text(longest=TAG_MAX, trimmed=True, one_line=True),
+        validate=validate.Length(max=TAGS_MAX),
+        metadata=_about("Tasks with this tag; repeat it for tasks that have all of them."),
+    )
+    repository = RepositoryName(metadata=_about("Tasks on it: `owner/name` or a URL."))
+    archived = Flag(metadata=_about("Tasks whose repository is archived, or is not."))
+    metadata_status = fields.String(
+        validate=_choice(MetadataStatus), metadata=_about("Tasks with metadata in this state.")
+    )
+    due_before = IsoDate(metadata=_about("Tasks due on an earlier day."))
+    q = Text(
+        longest=SEARCH_MAX,
+        metadata=_about(
+            "Words to find in title, description, repository and its description: all of them, "
+            "each by its beginning."
+        ),
+    )
+    sort = fields.String(
+        validate=validate.OneOf(SORTS),
+        load_default=DEFAULT_SORT,
+        metadata=_about("The order, `-` for descending; nulls last, ties by id the same way."),
+    )
+    limit = Number(
+        validate=validate.Range(min=1, max=LIMIT_MAX),
+        load_default=30,
+        metadata=_about("How many tasks a page has."),
+    )
+    cursor = fields.String(
+        load_default=None, metadata=_about('The place in the list, from `rel="next"`.')
+    )
+    total = Flag(
+        load_default=False, metadata=_about("Count all tasks of the list in `X-Total-Count`.")
+    )
+
+    @post_load
+    def arrange(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Part the filters from the rest, find the words, and read the cursor for the sort."""
+        if "q" in data and not search_words(data["q"]):
+            raise ValidationError("Must have a letter or a digit.", "q")
+        query = {name: data.pop(name) for name in ("sort", "limit", "cursor", "total")}
+        if query["cursor"] is not None:
+            try:
+                query["cursor"] = Cursor.parse(query["cursor"], query["sort"])
+            except ValueError as error:
+                raise ValidationError(str(error), "cursor") from None
+        return {"filters": data, **query}
 
 
 class TaskSchema(Schema):

@@ -1,20 +1,58 @@
-"""What every answer tells a browser to refuse."""
+"""Who may ask, from where, and what every answer tells a browser to refuse."""
 
-from flask import Flask, Response
+import hmac
+
+from flask import Flask, Response, request
+from flask_smorest import abort
+
+from .config import Settings
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
 }
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
-def init_app(app: Flask) -> None:
-    """Add the headers to every answer that does not bring its own."""
+def init_app(app: Flask, settings: Settings) -> None:
+    """Check each request before its view, and add the headers to every answer."""
+    app.config["TRUSTED_HOSTS"] = settings.hosts
+
+    @app.before_request
+    def check() -> None:
+        _check_site()
+        if settings.api_token and request.blueprint == "tasks":
+            _check_token(settings.api_token)
 
     @app.after_request
     def protect(response: Response) -> Response:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
+
+
+def _check_site() -> None:
+    """Refuse what a browser sends for a page that is not ours, unless it only reads.
+
+    https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
+    """
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if request.method not in SAFE_METHODS and site not in {"same-origin", "none"}:
+        abort(403, message="A page of another site may not change anything here.")
+
+
+def _check_token(token: str) -> None:
+    scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not sent:
+        _refuse("Send the API_TOKEN: Authorization: Bearer TOKEN.", "")
+    if not hmac.compare_digest(sent.strip().encode(), token.encode()):
+        _refuse("This is not the API_TOKEN.", ', error="invalid_token"')
+
+
+def _refuse(message: str, error: str) -> None:
+    challenge = f'Bearer realm="tasks"{error}'  # RFC 6750, section 3
+    abort(401, message=message, headers={"WWW-Authenticate": challenge})

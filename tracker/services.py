@@ -1,28 +1,84 @@
 """The use-cases: ask GitHub with no connection held, then one atomic block."""
 
+from collections.abc import Callable
 from typing import Any
 
-from peewee import SQL
+from peewee import fn
 
-from . import migrations
+from . import idempotency, listing, migrations
 from .database import borrowed, database
-from .errors import TaskNotFound
+from .errors import (
+    GitHubFailed,
+    GitHubRateLimited,
+    GitHubTimeout,
+    PreconditionFailed,
+    RepositoryUnavailable,
+    TaskNotFound,
+)
 from .github import GitHubClient
+from .idempotency import Claim
 from .models import MetadataStatus, Task
 from .repositories import Repository
 
+Precondition = Callable[[str], bool]  # of a task's entity tag
+LEASE = 30  # seconds beyond GitHub's time for a creation under a key to end
 
-def create_task(fields: dict[str, Any], github: GitHubClient) -> Task:
-    """Store a new task with its repository's metadata.
+
+def create_task(
+    fields: dict[str, Any],
+    github: GitHubClient,
+    *,
+    optional: bool = False,
+    key: str | None = None,
+) -> tuple[Task, bool]:
+    """Store a new task with its repository's metadata; tell too whether it was there already.
+
+    With `optional`, a task whose metadata GitHub can't give now is stored as pending. With a
+    `key`, the task of an earlier request with the same key and fields is given instead.
 
     Raises:
         GitHubError: GitHub did not give the metadata; nothing is stored.
+        KeyUsed: the key came with other fields before.
+        TaskNotFound: the key's task has been deleted.
         DatabaseUnavailable: nothing is stored.
     """
-    repository = github.repository(fields["repository"])
+    if key is None:
+        return _create(fields, github, optional, None), False
+    claim = idempotency.claim(key, fields, github.timeout + LEASE)
+    if isinstance(claim, int):
+        try:
+            return get_task(claim), True
+        except TaskNotFound:
+            raise TaskNotFound(claim, "; it was created under this key, and deleted") from None
+    try:
+        return _create(fields, github, optional, claim), False
+    except BaseException:
+        idempotency.release(claim)
+        raise
+
+
+def _create(
+    fields: dict[str, Any], github: GitHubClient, optional: bool, claim: Claim | None
+) -> Task:
+    repository = None
+    try:
+        repository = github.repository(fields["repository"])
+    except (GitHubFailed, GitHubRateLimited, GitHubTimeout):
+        if not optional:
+            raise
     with borrowed(), database.atomic():
-        _follow_rename(repository)
-        return Task.insert_returning(fields | _metadata(repository))
+        if repository:
+            _follow_rename(repository)
+        task = Task.insert_returning(fields | (_metadata(repository) if repository else {}))
+        if claim:
+            idempotency.settle(claim, task.id)
+        return task
+
+
+def list_tasks(query: dict[str, Any]) -> listing.Page:
+    """Give a page of the tasks that the query's filters let through, in its order."""
+    with borrowed():
+        return listing.read_page(**query)
 
 
 def get_task(task_id: int) -> Task:
@@ -32,48 +88,95 @@ def get_task(task_id: int) -> Task:
         TaskNotFound: there is none.
     """
     with borrowed():
-        task = Task.get_or_none(Task.id == task_id)
+        task = Task.read().where(Task.id == task_id).first()
     if task is None:
         raise TaskNotFound(task_id)
     return task
 
 
-def replace_task(task_id: int, fields: dict[str, Any], github: GitHubClient) -> Task:
-    """Replace all that the user wrote in the task; GitHub is asked for a new repository alone.
+def edit_task(
+    task_id: int, fields: dict[str, Any], github: GitHubClient, may: Precondition
+) -> Task:
+    """Change these fields of the task; GitHub is asked for a new repository alone.
+
+    Fields that have their new values already change nothing, not even the version.
 
     Raises:
         TaskNotFound: there is none.
+        PreconditionFailed: `may` does not hold for the task as it is.
         GitHubError: GitHub did not give the metadata; nothing is changed.
         DatabaseUnavailable: nothing is changed.
     """
     while True:
-        task = get_task(task_id)
+        task = _get_if(task_id, may)
         values, repository = dict(fields), None
-        if values["repository"].lower() == task.repository.lower():
-            values["repository"] = task.repository
-        else:
-            repository = github.repository(values["repository"])
+        name = values.pop("repository", task.repository)
+        if name.lower() != task.repository.lower():
+            repository = github.repository(name)
             values |= _metadata(repository)
-        if all(getattr(task, name) == value for name, value in values.items()):
+        if all(getattr(task, field) == value for field, value in values.items()):
             return task
         with borrowed(), database.atomic():
             if repository:
                 _follow_rename(repository, besides=task_id)
-            if replaced := task.update_if_unchanged(values):
-                return replaced
+            if edited := task.update_if_unchanged(values):
+                return edited
         # Someone else changed it since it was read: look again at what there is now.
 
 
-def delete_task(task_id: int) -> None:
+def delete_task(task_id: int, may: Precondition) -> None:
     """Delete the task.
 
     Raises:
         TaskNotFound: there is none.
+        PreconditionFailed: `may` does not hold for the task as it is.
     """
+    while True:
+        task = _get_if(task_id, may)
+        with borrowed(), database.atomic():
+            if task.delete_if_unchanged():
+                return
+
+
+def refresh_task(task_id: int, github: GitHubClient) -> Task:
+    """Have GitHub confirm the metadata of the task's repository, for every task on it.
+
+    Raises:
+        TaskNotFound: there is none.
+        GitHubError: GitHub can't answer now; nothing is changed.
+        DatabaseUnavailable: nothing is changed.
+    """
+    task = get_task(task_id)
+    try:
+        repository = github.repository(task.repository, id=task.repository_id, refresh=True)
+        values = _metadata(repository)
+    except RepositoryUnavailable:
+        values = {"metadata_status": MetadataStatus.UNAVAILABLE.value}
+    same = fn.lower(Task.repository) == task.repository.lower()
+    if task.repository_id is None:
+        same &= Task.repository_id.is_null()
+    else:
+        same = (Task.repository_id == task.repository_id) | (same & Task.repository_id.is_null())
     with borrowed(), database.atomic():
-        deleted = Task.delete().where(Task.id == task_id).execute()
-    if not deleted:
-        raise TaskNotFound(task_id)
+        Task.update_all(same, **values)
+    return get_task(task_id)
+
+
+def check_ready() -> None:
+    """Check that the database answers and has the schema that this code needs.
+
+    Raises:
+        DatabaseUnavailable: it does not; the message says which.
+    """
+    with borrowed():
+        migrations.check_current()
+
+
+def _get_if(task_id: int, may: Precondition) -> Task:
+    task = get_task(task_id)
+    if not may(task.etag):
+        raise PreconditionFailed(task.etag)
+    return task
 
 
 def _metadata(repository: Repository) -> dict[str, Any]:
@@ -93,27 +196,9 @@ def _metadata(repository: Repository) -> dict[str, Any]:
 
 def _follow_rename(repository: Repository, besides: int = 0) -> None:
     """Give the tasks on a repository that GitHub has renamed its new name."""
-    (
-        Task.update(
-            repository=repository.name,
-            repository_url=repository.url,
-            version=Task.version + 1,
-            updated_at=SQL("now()"),
-        )
-        .where(
-            Task.repository_id == repository.id,
-            Task.repository != repository.name,
-            Task.id != besides,
-        )
-        .execute()
+    renamed = (
+        (Task.repository_id == repository.id)
+        & (Task.repository != repository.name)
+        & (Task.id != besides)
     )
-
-
-def check_ready() -> None:
-    """Check that the database answers and has the schema that this code needs.
-
-    Raises:
-        DatabaseUnavailable: it does not; the message says which.
-    """
-    with borrowed():
-        migrations.check_current()
+    Task.update_all(renamed, repository=repository.name, repository_url=repository.url)

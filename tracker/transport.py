@@ -6,8 +6,9 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
@@ -19,6 +20,7 @@ from .cache import open_cache
 from .config import Settings
 
 BODY_MAX = 1024 * 1024  # bytes, decompressed; a repository's metadata take some 20,000
+REDIRECTS = (301, 302, 307, 308)
 RECEIVED_AT = "X-Received-At"  # our own header on each answer: when it left the network
 
 USER_AGENT = "github-task-tracker"
@@ -28,11 +30,15 @@ HEADERS = {
     "X-GitHub-Api-Version": "2022-11-28",
 }
 
-Check = Callable[[requests.Response], None]
+Check = Callable[[requests.Response], object]
 
 
 class AnswerTooLarge(requests.RequestException):
     """The answer's body is larger than BODY_MAX."""
+
+
+class UnusableRedirect(requests.RequestException):
+    """The answer redirects to another host, to itself, or nowhere; the message is for the user."""
 
 
 def open_session(settings: Settings, check: Check) -> CachedSession:
@@ -41,7 +47,7 @@ def open_session(settings: Settings, check: Check) -> CachedSession:
     `check` looks at each answer with status 200 from the network, and raises a
     `requests.RequestException` for what may not enter the cache.
     """
-    session = CachedSession(
+    session = _Session(
         backend=open_cache(settings.github_cache),
         expire_after=settings.github_cache_ttl,
         allowable_codes=(200, 301),
@@ -53,17 +59,25 @@ def open_session(settings: Settings, check: Check) -> CachedSession:
     session.headers.update(HEADERS)
     # Any `auth` keeps requests from sending what a .netrc file has for the host.
     session.auth = lambda request: request
+    # GitHub's answers vary by cookie: one that is kept would make every cached answer a miss.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
 
 
 def cache_key(url: str) -> str:
     """Name an answer in the cache; to GitHub the case of a repository's name does not matter."""
-    return url.lower()
+    return url.lower().replace("'", "%27")  # requests-cache puts it into SQL between quotes
 
 
 def received_at(response: requests.Response) -> datetime:
     """Tell when the answer came from GitHub; for a cached one, when it was last confirmed."""
     return datetime.fromisoformat(response.headers[RECEIVED_AT])
+
+
+class _Session(CachedSession):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Keep requests from preparing the next request: a .netrc's entry would be cached with it."""
+        return None
 
 
 class _Adapter(HTTPAdapter):
@@ -95,7 +109,21 @@ class _Adapter(HTTPAdapter):
         _read_body(response)
         if response.status_code == 200:
             self._check(response)
+        elif response.status_code in REDIRECTS:
+            _check_redirect(response)
         return response
+
+
+def _check_redirect(response: requests.Response) -> None:
+    try:
+        target = urljoin(response.url, response.headers.get("Location", ""))
+        here, there = urlsplit(response.url), urlsplit(target)
+    except ValueError as error:
+        raise UnusableRedirect("GitHub gave an unusable redirect.") from error
+    if (there.scheme, there.netloc) != (here.scheme, here.netloc):
+        raise UnusableRedirect("GitHub redirects to another host, which is not followed.")
+    if cache_key(target) == cache_key(response.url):
+        raise UnusableRedirect("GitHub redirects in circles.")
 
 
 def _read_body(response: requests.Response) -> None:

@@ -137,7 +137,7 @@ class GitHub:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> "GitHub":
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(
@@ -217,7 +217,8 @@ class _Handler(BaseHTTPRequestHandler):
             named = github.find(path.removeprefix("/repos/"))
             document = self._document(named or next(iter(github.repositories.values())))
             document |= fault.changes
-            document.pop(fault.missing, None)
+            if fault.missing:
+                del document[fault.missing]
             body = json.dumps(document).encode()
         body += b" " * fault.padding
         if fault.compressed:
