@@ -247,8 +247,9 @@ def test_what_can_be_no_id_is_404(client: FlaskClient, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "method", "allowed"),
     [
-        ("/tasks", "DELETE", {"OPTIONS", "POST"}),
-        ("/tasks/1", "POST", {"DELETE", "GET", "HEAD", "OPTIONS", "PUT"}),
+        ("/tasks", "DELETE", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("/tasks/1", "POST", {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PUT"}),
+        ("/tasks/1/refresh", "GET", {"OPTIONS", "POST"}),
         ("/health/live", "PUT", {"GET", "HEAD", "OPTIONS"}),
     ],
 )

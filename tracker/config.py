@@ -17,7 +17,7 @@ INSTANCE = ROOT / "instance"
 EMBEDDED = "embedded:"
 
 
-class SettingsError(Exception):
+class SettingsError(ValueError):
     """A setting has a value that the service can't use; the message names it."""
 
 
@@ -68,7 +68,7 @@ class Settings:
         """
         if self.trusted_hosts:
             return list(self.trusted_hosts)
-        return ["localhost", "127.0.0.1", "[::1]", self.host] if self.loopback_only else None
+        return ["localhost", "127.0.0.1", "::1", self.host] if self.loopback_only else None
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -179,7 +179,7 @@ def _hosts(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names or not all(re.fullmatch(r"\.?[A-Za-z0-9-.]+|\[[0-9A-Fa-f:.]+\]", n) for n in names):
         raise ValueError("takes names such as tracker.example.com,.example.org, without a port")
-    return names
+    return tuple(name.strip("[]").lower() for name in names)
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {

@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 from requests_cache import CachedSession
+from requests_cache.models import AnyResponse
 
 from .errors import (
     GitHubError,
@@ -50,9 +51,9 @@ class GitHubClient:
     ) -> None:
         self._open_session = open_session
         self._base_url = base_url
-        self._timeout = timeout
+        self.timeout = timeout
         self._lock = Lock()
-        self._flights: dict[str, Future[Repository]] = {}
+        self._flights: dict[tuple[str, bool], Future[Repository]] = {}
 
     @cached_property
     def _session(self) -> CachedSession:
@@ -70,30 +71,52 @@ class GitHubClient:
             GitHubFailed: GitHub is down or answers nonsense, and there is no copy; or it
                 rejected our token.
         """
+        return self._share(f"{self._base_url}/repos/{name}", name, refresh=False)
+
+    def refresh(self, name: str, repository_id: int | None) -> Repository:
+        """Have GitHub confirm or correct the metadata now; no copy serves in its place.
+
+        With its id it is found under whatever name it has by now.
+
+        Raises:
+            GitHubError: as for `repository`, where there is no copy.
+        """
+        try:
+            found = self._share(f"{self._base_url}/repos/{name}", name, refresh=True)
+            if repository_id in (None, found.id):
+                return found
+        except RepositoryUnavailable:
+            if repository_id is None:
+                raise
+        # The name is free, or another repository's by now.
+        return self._share(f"{self._base_url}/repositories/{repository_id}", name, refresh=True)
+
+    def _share(self, url: str, name: str, *, refresh: bool) -> Repository:
+        """Let requests for one thing at the same time wait for one answer."""
+        key = (cache_key(url), refresh)
         with self._lock:
-            flight = self._flights.get(name.lower())
+            flight = self._flights.get(key)
             leads = flight is None
             if flight is None:
                 _ = self._session  # opened under the lock, so once
-                flight = self._flights[name.lower()] = Future()
+                flight = self._flights[key] = Future()
         if leads:
             try:
-                flight.set_result(self._fetch(name))
+                flight.set_result(self._fetch(url, name, refresh))
             except BaseException as error:
                 flight.set_exception(error)
             finally:
                 with self._lock:
-                    del self._flights[name.lower()]
+                    del self._flights[key]
         try:
-            return flight.result(self._timeout + 1)
+            return flight.result(self.timeout + 1)
         except FutureTimeoutError as error:
             raise self._timed_out() from error
 
-    def _fetch(self, name: str) -> Repository:
-        deadline = time.monotonic() + self._timeout
-        url = f"{self._base_url}/repos/{name}"
+    def _fetch(self, url: str, name: str, refresh: bool) -> Repository:
+        deadline = time.monotonic() + self.timeout
         for _ in range(REDIRECTS_MAX + 1):
-            response = self._get(url, deadline)
+            response = self._get(url, deadline, refresh)
             if response.status_code == 200:
                 return read_answer(response)
             if response.status_code in REFUSALS:
@@ -101,22 +124,24 @@ class GitHubClient:
             url = urljoin(url, response.headers["Location"])
         raise GitHubFailed("GitHub redirects in circles.")
 
-    def _get(self, url: str, deadline: float) -> requests.Response:
+    def _get(self, url: str, deadline: float, refresh: bool) -> AnyResponse:
         """Get an answer from the cache or GitHub, or an expired copy where GitHub fails."""
         try:
-            self._heed_limit(url)
-            return self._ask(url, deadline)
+            self._heed_limit(url, refresh)
+            return self._ask(url, deadline, refresh)
         except GitHubError as error:
             copy = self._session.cache.get_response(cache_key(url))
-            if copy is None or datetime.now(timezone.utc) - received_at(copy) > STALE_MAX:
+            if refresh or copy is None:
+                raise
+            if datetime.now(timezone.utc) - received_at(copy) > STALE_MAX:
                 raise
             logger.warning("an expired copy serves %s: %s", url, describe(error))
             return copy
 
-    def _ask(self, url: str, deadline: float) -> requests.Response:
+    def _ask(self, url: str, deadline: float, refresh: bool) -> AnyResponse:
         """Get metadata, a redirect or a refusal; a failure or a limit is raised."""
         try:
-            response = self._try_twice(url, deadline)
+            response = self._try_twice(url, deadline, refresh)
         except (requests.RequestException, ValueError) as error:
             if isinstance(error, requests.Timeout) or time.monotonic() >= deadline:
                 raise self._timed_out() from error
@@ -135,10 +160,10 @@ class GitHubClient:
             raise GitHubFailed(f"GitHub gave an unusable answer: status {response.status_code}.")
         return response
 
-    def _try_twice(self, url: str, deadline: float) -> requests.Response:
+    def _try_twice(self, url: str, deadline: float, refresh: bool) -> AnyResponse:
         latest = deadline - RETRY_DELAY
         try:
-            response = self._request(url, deadline)
+            response = self._request(url, deadline, refresh)
             passing = response.status_code >= 500 and "Retry-After" not in response.headers
             if not passing or time.monotonic() >= latest:
                 return response
@@ -146,17 +171,17 @@ class GitHubClient:
             if time.monotonic() >= latest:
                 raise
         time.sleep(RETRY_DELAY)
-        return self._request(url, deadline)
+        return self._request(url, deadline, refresh)
 
-    def _request(self, url: str, deadline: float) -> requests.Response:
+    def _request(self, url: str, deadline: float, refresh: bool) -> AnyResponse:
         remaining = max(deadline - time.monotonic(), 0.001)
         timeout = urllib3.Timeout(total=remaining, connect=remaining, read=remaining)
-        return self._session.get(url, timeout=timeout, allow_redirects=False)
+        return self._session.get(url, timeout=timeout, allow_redirects=False, refresh=refresh)
 
-    def _heed_limit(self, url: str) -> None:
+    def _heed_limit(self, url: str, refresh: bool) -> None:
         """Ask GitHub nothing while it limits us, in this process or another with our cache."""
         cached = self._session.cache.get_response(cache_key(url))
-        if cached is not None and not cached.is_expired:
+        if cached is not None and not cached.is_expired and not refresh:
             return
         limit = self._session.cache.get_response(self._limit_key)
         if limit is not None and limit.expires is not None and not limit.is_expired:
@@ -182,7 +207,7 @@ class GitHubClient:
         )
 
     def _timed_out(self) -> GitHubTimeout:
-        return GitHubTimeout(f"GitHub did not answer within {self._timeout:g} seconds.")
+        return GitHubTimeout(f"GitHub did not answer within {self.timeout:g} seconds.")
 
 
 def _limited(expires: datetime) -> GitHubRateLimited:

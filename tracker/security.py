@@ -1,6 +1,7 @@
 """Who may ask, from where, and what every answer tells a browser to refuse."""
 
 import hmac
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 from flask_smorest import abort
@@ -20,10 +21,11 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Check each request before its view, and add the headers to every answer."""
-    app.config["TRUSTED_HOSTS"] = settings.hosts
 
     @app.before_request
     def check() -> None:
+        if settings.hosts:
+            _check_host(settings.hosts)
         _check_site()
         if settings.api_token and request.blueprint == "tasks":
             _check_token(settings.api_token)
@@ -33,6 +35,16 @@ def init_app(app: Flask, settings: Settings) -> None:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
+
+
+def _check_host(hosts: list[str]) -> None:
+    # Not Flask's own TRUSTED_HOSTS: it can trust no IPv6 address, and minds the letter case.
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        name = ""
+    if not any(name == host.lstrip(".") or host[0] == "." and name.endswith(host) for host in hosts):
+        abort(400, message="This host is not in TRUSTED_HOSTS.")
 
 
 def _check_site() -> None:

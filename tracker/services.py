@@ -148,7 +148,7 @@ def refresh_task(task_id: int, github: GitHubClient) -> Task:
     """
     task = get_task(task_id)
     try:
-        repository = github.repository(task.repository, id=task.repository_id, refresh=True)
+        repository = github.refresh(task.repository, task.repository_id)
         values = _metadata(repository)
     except RepositoryUnavailable:
         values = {"metadata_status": MetadataStatus.UNAVAILABLE.value}
@@ -199,6 +199,7 @@ def _follow_rename(repository: Repository, besides: int = 0) -> None:
     renamed = (
         (Task.repository_id == repository.id)
         & (Task.repository != repository.name)
+        & (Task.metadata_fetched_at < repository.fetched_at)  # a cached answer may be older
         & (Task.id != besides)
     )
     Task.update_all(renamed, repository=repository.name, repository_url=repository.url)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -78,6 +78,10 @@ class _Session(CachedSession):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Keep requests from preparing the next request: a .netrc's entry would be cached with it."""
         return None
+
+    def _handle_error(self, *args: Any) -> NoReturn:
+        """Raise what made a revalidation fail: the client alone decides when a copy serves."""
+        raise  # noqa: PLE0704 - called while the error is handled
 
 
 class _Adapter(HTTPAdapter):

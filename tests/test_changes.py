@@ -1,0 +1,195 @@
+"""PATCH, entity tags, and writers that meet."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tracker.demo.github import GitHub
+
+TASK = {"title": "Read the docs", "repository": "pallets/flask", "tags": ["a"], "priority": "high"}
+
+
+@pytest.fixture
+def task(client: FlaskClient) -> dict[str, Any]:
+    response = client.post("/tasks", json=TASK)
+    assert response.headers["ETag"] == '"1"'
+    task = response.get_json()
+    assert isinstance(task, dict)
+    return task
+
+
+def path(task: dict[str, Any]) -> str:
+    return f"/tasks/{task['id']}"
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/merge-patch+json"])
+def test_patch_changes_what_it_names_and_leaves_the_rest(
+    client: FlaskClient, task: dict[str, Any], content_type: str
+) -> None:
+    body = '{"status": "done", "description": "x"}'
+    response = client.patch(path(task), data=body, content_type=content_type)
+    assert response.status_code == 200
+    after = response.get_json()
+    changed = {"status": "done", "description": "x", "version": 2}
+    assert after == task | changed | {"updated_at": after["updated_at"]}
+    assert response.headers["ETag"] == '"2"'
+
+
+def test_patch_with_null_takes_a_value_away(client: FlaskClient, task: dict[str, Any]) -> None:
+    client.patch(path(task), json={"description": "x", "due_date": "2030-01-31"})
+    after = client.patch(path(task), json={"description": None, "due_date": None}).get_json()
+    assert (after["description"], after["due_date"]) == (None, None)
+
+
+@pytest.mark.parametrize("body", [{}, {"title": " Read the docs "}, {"repository": "PALLETS/flask"}])
+def test_patch_that_changes_nothing_leaves_even_the_version(
+    client: FlaskClient, github: GitHub, task: dict[str, Any], body: dict[str, Any]
+) -> None:
+    assert client.patch(path(task), json=body).get_json() == task
+    assert len(github.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"title": None}, "title"),
+        ({"title": ""}, "title"),
+        ({"status": None}, "status"),
+        ({"tags": None}, "tags"),
+        ({"repository": None}, "repository"),
+        ({"stars": 5}, "stars"),
+        ({"id": 5}, "id"),
+        ([], "_schema"),
+    ],
+)
+def test_patch_is_as_strict_as_put(
+    client: FlaskClient, task: dict[str, Any], body: Any, field: str
+) -> None:
+    response = client.patch(path(task), json=body)
+    assert response.status_code == 422
+    assert list(response.get_json()["errors"]["json"]) == [field]
+    assert client.get(path(task)).get_json() == task
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "Pallets/Flask",
+        "https://github.com/pallets/flask",
+        "git@github.com:pallets/flask.git",
+        "https://github.com/pallets/flask/issues/1",
+    ],
+)
+def test_the_same_repository_in_another_form_asks_github_nothing(
+    client: FlaskClient, github: GitHub, task: dict[str, Any], spelling: str
+) -> None:
+    after = client.patch(path(task), json={"title": "New", "repository": spelling}).get_json()
+    assert (after["title"], after["repository"]) == ("New", "pallets/flask")
+    assert len(github.calls) == 1
+
+
+def test_another_repository_asks_github(
+    client: FlaskClient, github: GitHub, task: dict[str, Any]
+) -> None:
+    after = client.patch(path(task), json={"repository": "git/git"}).get_json()
+    assert (after["repository"], after["language"], after["tags"]) == ("git/git", "C", ["a"])
+    assert len(github.calls) == 2
+
+
+@pytest.mark.parametrize("tag", ['"1"', "*", 'W/"1"', '"7", "1"'])
+def test_a_task_that_the_client_has_is_304(
+    client: FlaskClient, task: dict[str, Any], tag: str
+) -> None:
+    response = client.get(path(task), headers={"If-None-Match": tag})
+    assert (response.status_code, response.data) == (304, b"")
+    assert response.headers["ETag"] == '"1"'
+
+
+@pytest.mark.parametrize("tag", ['"2"', "", '"'])
+def test_a_task_that_the_client_has_not_is_200(
+    client: FlaskClient, task: dict[str, Any], tag: str
+) -> None:
+    response = client.get(path(task), headers={"If-None-Match": tag})
+    assert (response.status_code, response.get_json()) == (200, task)
+    assert response.headers["ETag"] == '"1"'
+
+
+WRITES = ["put", "patch", "delete"]
+
+
+@pytest.mark.parametrize("method", WRITES)
+@pytest.mark.parametrize("tag", ['"1"', "*", '"7", "1"'])
+def test_a_write_whose_if_match_holds_is_done(
+    client: FlaskClient, task: dict[str, Any], method: str, tag: str
+) -> None:
+    body = TASK | {"title": "New"}
+    response = client.open(path(task), method=method, json=body, headers={"If-Match": tag})
+    assert response.status_code in (200, 204)
+    assert client.get(path(task)).get_json() != task
+
+
+@pytest.mark.parametrize("method", WRITES)
+@pytest.mark.parametrize("tag", ['"2"', 'W/"1"', '""', '"1x"'])
+def test_a_write_whose_if_match_does_not_hold_is_412_with_the_etag(
+    client: FlaskClient, github: GitHub, task: dict[str, Any], method: str, tag: str
+) -> None:
+    body = TASK | {"title": "New", "repository": "git/git"}
+    response = client.open(path(task), method=method, json=body, headers={"If-Match": tag})
+    assert response.status_code == 412
+    assert response.headers["ETag"] == '"1"'
+    assert client.get(path(task)).get_json() == task
+    assert len(github.calls) == 1
+
+
+@pytest.mark.parametrize("method", WRITES)
+def test_if_match_on_a_task_that_is_not_there_is_404(client: FlaskClient, method: str) -> None:
+    response = client.open("/tasks/1", method=method, json=TASK, headers={"If-Match": "*"})
+    assert response.status_code == 404
+
+
+@pytest.mark.parametrize("method", ["put", "patch"])
+def test_of_50_writers_with_one_etag_exactly_one_wins(
+    app: Flask, client: FlaskClient, task: dict[str, Any], method: str
+) -> None:
+    def write(number: int) -> int:
+        body = TASK | {"title": f"Writer {number}"}
+        headers = {"If-Match": '"1"'}
+        return app.test_client().open(path(task), method=method, json=body, headers=headers).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        statuses = sorted(pool.map(write, range(50)))
+    assert statuses == [200] + [412] * 49
+    assert client.get(path(task)).get_json()["version"] == 2
+
+
+def test_writers_without_an_etag_lose_no_change_of_another_field(
+    app: Flask, client: FlaskClient, task: dict[str, Any]
+) -> None:
+    changes = [{"title": "New"}, {"status": "done"}, {"description": "x"}, {"due_date": "2030-01-31"}]
+
+    def write(change: dict[str, str]) -> int:
+        return app.test_client().patch(path(task), json=change).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(write, changes)) == {200}
+    after = client.get(path(task)).get_json()
+    assert after["version"] == 5
+    for change in changes:
+        assert after | change == after
+
+
+def test_of_writers_and_deleters_at_once_all_get_an_answer(
+    app: Flask, client: FlaskClient, task: dict[str, Any]
+) -> None:
+    def write(number: int) -> int:
+        if number == 10:
+            return app.test_client().delete(path(task)).status_code
+        return app.test_client().patch(path(task), json={"title": f"{number}"}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = set(pool.map(write, range(30)))
+    assert statuses <= {200, 204, 404}
+    assert client.get(path(task)).status_code == 404
