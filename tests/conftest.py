@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,21 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from conformance import ConformingClient
 from tracker import create_app, embedded, migrations
 from tracker.config import Settings
 from tracker.database import database
 from tracker.demo.github import GitHub
 
 NAMES = ("DATABASE_URL", "GITHUB_API_BASE", "GITHUB_CACHE", "GITHUB_TIMEOUT", "GITHUB_TOKEN")
+
+
+@cache
+def database_of(url: str) -> Any:
+    """A connection of the tests' own, to look at a database and to clear it."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    return connection.cursor()
 
 
 @pytest.fixture(scope="session")
@@ -81,13 +91,12 @@ def settings(database_url: str, github: GitHub) -> Settings:
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
-    """The application, on a table without tasks."""
+    """The application; whatever the test stored is gone after it."""
     app = create_app(settings)
+    app.test_client_class = ConformingClient
     yield app
     database.close_all()
-    with database.connection_context():
-        database.execute_sql("TRUNCATE tasks RESTART IDENTITY")
-    database.close_all()
+    database_of(settings.database_url).execute("DELETE FROM tasks; DELETE FROM idempotency_keys")
 
 
 @pytest.fixture

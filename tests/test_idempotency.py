@@ -1,7 +1,6 @@
 """A creation that is repeated under one key is done once."""
 
 import dataclasses
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,13 +16,6 @@ from tracker.models import IdempotencyKey, Task
 
 TASK = {"title": "Read the docs", "repository": "pallets/flask"}
 KEY = {"Idempotency-Key": "a-key"}
-
-
-@pytest.fixture(autouse=True)
-def no_keys(app: Flask) -> Iterator[None]:
-    yield
-    with borrowed():
-        IdempotencyKey.delete().execute()
 
 
 def stored() -> int:

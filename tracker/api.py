@@ -95,7 +95,7 @@ class Tasks(MethodView):
     @tasks.arguments(CreateQuerySchema, location="query")
     @tasks.arguments(CreateHeadersSchema, location="headers")
     @tasks.response(201, TaskSchema, example=TASK_EXAMPLE, headers=CREATE_HEADERS)
-    @declares(400, 401, 403, 404, 413, 415, 422, 502, 503, 504)
+    @declares(401, 403, 404, 413, 415, 422, 502, 503, 504)
     def post(
         self, fields: dict[str, Any], query: dict[str, Any], headers: dict[str, Any]
     ) -> tuple[Task, dict[str, str]]:
@@ -126,7 +126,7 @@ class TaskById(MethodView):
     @tasks.arguments(TaskInputSchema, example=EXAMPLE)
     @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
     @tasks.doc(parameters=[IF_MATCH])
-    @declares(400, 401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
+    @declares(401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
     def put(self, fields: dict[str, Any], task_id: int) -> tuple[Task, dict[str, str]]:
         """Replace a task
 
@@ -139,7 +139,7 @@ class TaskById(MethodView):
     @tasks.arguments(TaskPatchSchema, example=PATCH_EXAMPLE)
     @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
     @tasks.doc(parameters=[IF_MATCH], requestBody=MERGE_PATCH)
-    @declares(400, 401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
+    @declares(401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
     def patch(self, fields: dict[str, Any], task_id: int) -> tuple[Task, dict[str, str]]:
         """Change a task
 

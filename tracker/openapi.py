@@ -25,7 +25,7 @@ Every error has one shape, with what is wrong named by location and field under 
 
 # What each error answer means, said once for all operations.
 ERRORS = {
-    400: "The body is not valid JSON.",
+    400: "The body is not valid JSON, or the host is not trusted.",
     401: "The bearer token is missing or wrong.",
     403: "The request comes from a page of another site.",
     404: "There is no such task.",
@@ -91,10 +91,10 @@ def init_app(app: Flask, settings: Settings, *blueprints: flask_smorest.Blueprin
 
 
 def declares(*codes: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare a view's error answers in the document, 500 without saying."""
+    """Declare a view's error answers in the document, those of every view without saying."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
-        for code in (*codes, 500):
+        for code in (400, *codes, 500):
             view = flask_smorest.Blueprint.alt_response(
                 _ANY,
                 code,
