@@ -20,7 +20,7 @@ except SettingsError as error:
 
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency
-worker_class = "gthread"
+worker_class = "tracker.worker.Worker"
 threads = settings.threads
 keepalive = 75  # seconds; longer than a proxy in front keeps its idle connections
 graceful_timeout = 30  # seconds; longer than GitHub and the database may take together
@@ -48,13 +48,25 @@ def on_starting(server: Any) -> None:
         sys.exit(128 + signal.SIGINT)
 
 
+def post_fork(server: Any, worker: Any) -> None:
+    """Leave Ctrl-C, which reaches the whole group, to the master, who tells the workers to quit."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def post_worker_init(worker: Any) -> None:
+    """Have a worker that is told to quit do so at once."""
+    # ThreadWorker.handle_quit waits for the thread pool's lock, which its own thread may hold.
+    signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
+
+
 def when_ready(server: Any) -> None:
     """Say where the service is."""
     server.log.info("API         %s/tasks", settings.address)
     server.log.info("Swagger UI  %s/docs", settings.address)
-    if not settings.loopback_only:
+    if not (settings.loopback_only or settings.api_token):
         server.log.warning(
-            "HOST=%s lets other machines in, and the API asks for no login", settings.host
+            "HOST=%s lets other machines in, and without API_TOKEN the API asks for no login",
+            settings.host,
         )
 
 

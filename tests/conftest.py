@@ -50,7 +50,8 @@ def database_url(server: dict[str, Any]) -> Iterator[str]:
     url = psycopg2.extensions.make_dsn(**{**server, "dbname": name})
     migrations.upgrade(Settings(database_url=url))
     yield url
-    database.close_all()
+    if not database.deferred:
+        database.close_all()
     _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -1,12 +1,15 @@
 """A creation that is repeated under one key is done once."""
 
 import dataclasses
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from service import served
 
 from tracker import idempotency
 from tracker.database import borrowed, database
@@ -161,3 +164,22 @@ def test_a_key_is_forgotten_after_seven_days(client: FlaskClient) -> None:
         database.execute_sql("UPDATE idempotency_keys SET claimed_at = now() - interval '169 hours'")
     client.post("/tasks", json=TASK, headers=KEY)
     assert stored() == 2
+
+
+def test_of_50_equal_requests_over_two_processes_one_task_comes_out(
+    app: Flask, environment: dict[str, str], github: GitHub, tmp_path: Path
+) -> None:
+    github.fault = Fault(delay=0.3)
+    with served(environment | {"WEB_CONCURRENCY": "2"}, tmp_path / "output") as service:
+
+        def post(_: int) -> tuple[int, Any]:
+            response = service.post("pallets/flask", headers=KEY)
+            return response.status_code, response.json()
+
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(post, range(50)))
+        workers = set(re.findall(r"Booting worker with pid: (\d+)", service.log))
+    assert len(workers) == 2
+    assert answers == [answers[0]] * 50
+    assert answers[0][0] == 201
+    assert (stored(), len(github.calls)) == (1, 1)

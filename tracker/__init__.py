@@ -12,10 +12,9 @@ from .cli import commands
 from .config import Settings, load_settings
 from .github import GitHubClient
 from .health import health
+from .parser import BODY_MAX
 from .repositories import read_answer
 from .transport import open_session
-
-BODY_MAX = 256 * 1024  # bytes; the longest valid task, fully escaped, takes half of it
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -26,7 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or load_settings()
     app = Flask(__name__, static_folder=None)
-    app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_MAX)
+    app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_MAX + 1)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["task"] = TaskId
     app.extensions["github"] = GitHubClient(

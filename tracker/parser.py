@@ -6,10 +6,12 @@ from typing import Any, NoReturn
 from flask import Request
 from flask_smorest import Blueprint as SmorestBlueprint
 from flask_smorest import abort
+from gunicorn.http.errors import ParseException
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.fields import List
 from webargs.flaskparser import FlaskParser, is_json_request
 
+BODY_MAX = 256 * 1024  # bytes; the longest valid task, fully escaped, takes half of it
 NUMBER_MAX = 1_000  # digits; Python itself refuses to read more than 4,300
 
 
@@ -29,7 +31,7 @@ class StrictParser(FlaskParser):
     def _raw_load_json(self, req: Request) -> Any:
         if not is_json_request(req):
             abort(415, message="Send the body as JSON, with Content-Type: application/json.")
-        body = req.get_data(cache=True)
+        body = _read_body(req)
         try:
             return json.loads(
                 body.decode(),
@@ -47,6 +49,17 @@ class Blueprint(SmorestBlueprint):
     """A flask-smorest blueprint whose bodies are read by StrictParser."""
 
     ARGUMENTS_PARSER = StrictParser()
+
+
+def _read_body(req: Request) -> bytes:
+    try:
+        body = req.get_data(cache=True)
+    except (OSError, ParseException):  # gunicorn's, for chunks that are none
+        abort(400, message="The body could not be read.")
+    # Of a body in chunks werkzeug reads just as much as is allowed, and says nothing.
+    if len(body) > BODY_MAX:
+        abort(413, message=f"A body may have at most {BODY_MAX:,} bytes.")
+    return body
 
 
 def _integer(digits: str) -> int:

@@ -1,0 +1,42 @@
+"""The OpenAPI document is the truth: what is generated from it never meets a surprise."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from service import Service, served
+
+from tracker.demo.github import GitHub
+
+RUN = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"
+PHASES = "examples,coverage,fuzzing,stateful"
+
+
+@pytest.mark.parametrize("token", [None, "a-token"])
+def test_the_running_service_conforms_to_its_document(
+    environment: dict[str, str], github: GitHub, tmp_path: Path, token: str | None
+) -> None:
+    environment |= {"WEB_CONCURRENCY": "1", "API_TOKEN": token or ""}
+    with served(environment, tmp_path / "output") as service:
+        report = run_schemathesis(service, token, examples=15 if token else 40)
+        assert "Exception on" not in service.log
+    assert re.search(r"Tested: 9\b", report), report
+    assert re.search(r"\b(\d+) generated, \1 passed\b", report), report
+
+
+def run_schemathesis(service: Service, token: str | None, examples: int) -> str:
+    """Run all phases with all checks, and give what it reports."""
+    config = Path(__file__).with_name("schemathesis.toml")
+    command = [sys.executable, "-W", "ignore", "-c", RUN, f"--config-file={config}", "run"]
+    command += [f"http://127.0.0.1:{service.port}/openapi.json", f"--phases={PHASES}"]
+    command += ["--checks=all", f"--max-examples={examples}", "--seed=1", "--no-color"]
+    command += ["--generation-database=none", "--suppress-health-check=all"]
+    command += [f"--header=Authorization: Bearer {token}"] if token else []
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=90, cwd=service.output.parent
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
+    return done.stdout

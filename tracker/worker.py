@@ -1,0 +1,47 @@
+"""gunicorn's threaded worker, with our error answers for requests that never reach Flask."""
+
+import json
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn import util
+from gunicorn.workers.gthread import ThreadWorker
+
+from .logs import REQUEST_ID
+
+
+class Worker(ThreadWorker):
+    """Answers what gunicorn itself refuses in the service's one JSON shape."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Have gunicorn log the error and choose its status, and send our answer."""
+        recorder = _Recorder()
+        super().handle_error(req, recorder, addr, exc)
+        status = HTTPStatus(int(recorder.sent.split(b" ", 2)[1]))
+        message = "The request could not be read." if status < 500 else status.description
+        body = json.dumps({"code": status, "status": status.phrase, "message": message}).encode()
+        head = (
+            f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"{REQUEST_ID}: {uuid.uuid4().hex}\r\n\r\n"
+        )
+        try:
+            util.write_nonblock(client, head.encode("latin1") + body)
+        except OSError:
+            self.log.debug("The client was gone before it could be told of its error")
+
+
+class _Recorder:
+    """Takes what gunicorn would have sent to the client."""
+
+    sent = b""
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+
+    def gettimeout(self) -> float:
+        return 0.0
+
+    def setblocking(self, flag: bool) -> None:
+        pass
