@@ -44,7 +44,9 @@ def test_patch_with_null_takes_a_value_away(client: FlaskClient, task: dict[str,
     assert (after["description"], after["due_date"]) == (None, None)
 
 
-@pytest.mark.parametrize("body", [{}, {"title": " Read the docs "}, {"repository": "PALLETS/flask"}])
+@pytest.mark.parametrize(
+    "body", [{}, {"title": " Read the docs "}, {"repository": "PALLETS/flask"}]
+)
 def test_patch_that_changes_nothing_leaves_even_the_version(
     client: FlaskClient, github: GitHub, task: dict[str, Any], body: dict[str, Any]
 ) -> None:
@@ -157,7 +159,8 @@ def test_of_50_writers_with_one_etag_exactly_one_wins(
     def write(number: int) -> int:
         body = TASK | {"title": f"Writer {number}"}
         headers = {"If-Match": '"1"'}
-        return app.test_client().open(path(task), method=method, json=body, headers=headers).status_code
+        client = app.test_client()
+        return client.open(path(task), method=method, json=body, headers=headers).status_code
 
     with ThreadPoolExecutor(16) as pool:
         statuses = sorted(pool.map(write, range(50)))
@@ -168,7 +171,7 @@ def test_of_50_writers_with_one_etag_exactly_one_wins(
 def test_writers_without_an_etag_lose_no_change_of_another_field(
     app: Flask, client: FlaskClient, task: dict[str, Any]
 ) -> None:
-    changes = [{"title": "New"}, {"status": "done"}, {"description": "x"}, {"due_date": "2030-01-31"}]
+    changes = [{"title": "New"}, {"status": "done"}, {"description": "x"}, {"priority": "low"}]
 
     def write(change: dict[str, str]) -> int:
         return app.test_client().patch(path(task), json=change).status_code

@@ -180,9 +180,7 @@ def test_a_lock_held_by_someone_else_is_503(client: FlaskClient, database_url: s
     assert response.json["message"] == "The database did not answer in time; try again."
 
 
-def test_the_unforeseen_is_a_generic_500(
-    app: Flask, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_unforeseen_is_a_generic_500(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     @app.get("/broken")
     def broken() -> str:
         raise RuntimeError("SELECT secret FROM insides")

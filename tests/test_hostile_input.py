@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from service import Service, served
 
+from service import Service, served
 from tracker.demo.github import GitHub
 
 TASK = {"title": "Read the docs", "repository": "pallets/flask"}
@@ -92,7 +92,10 @@ INPUTS: dict[str, tuple[bytes, int]] = {
     "a form": (post("title=a", "application/x-www-form-urlencoded"), 415),
     "XML": (post("<task/>", "application/xml"), 415),
     "a content type of garbage": (post("{}", ";;;=,"), 415),
-    "JSON in another charset": (post(b'{"title": "\xe9"}', "application/json; charset=latin1"), 400),
+    "JSON in another charset": (
+        post(b'{"title": "\xe9"}', "application/json; charset=latin1"),
+        400,
+    ),
     "multipart with no boundary": (post("x", "multipart/form-data"), 415),
     "gzip that nobody announced": (post(b"\x1f\x8b\x08\x00", headers=""), 400),
     "a body of 300 KiB": (post('"' + "x" * 300_000 + '"'), 413),
@@ -106,7 +109,8 @@ INPUTS: dict[str, tuple[bytes, int]] = {
         400,
     ),
     "two Content-Lengths": (
-        b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+        b"Content-Length: 3\r\n\r\n{}",
         400,
     ),
     "Content-Length and chunks": (

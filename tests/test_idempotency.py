@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from peewee import SQL
 from service import served
 
 from tracker import idempotency
@@ -154,14 +155,19 @@ def test_a_task_is_not_kept_if_its_claim_was_taken_over(client: FlaskClient) -> 
     assert stored() == 0
 
 
+def _age(interval: str) -> None:
+    claimed_at = SQL("now() - %s::interval", (interval,))
+    IdempotencyKey.update(claimed_at=claimed_at).execute()
+
+
 def test_a_key_is_forgotten_after_seven_days(client: FlaskClient) -> None:
     client.post("/tasks", json=TASK, headers=KEY)
     with borrowed():
-        database.execute_sql("UPDATE idempotency_keys SET claimed_at = now() - interval '167 hours'")
+        _age("167 hours")
     client.post("/tasks", json=TASK, headers=KEY)
     assert stored() == 1
     with borrowed():
-        database.execute_sql("UPDATE idempotency_keys SET claimed_at = now() - interval '169 hours'")
+        _age("169 hours")
     client.post("/tasks", json=TASK, headers=KEY)
     assert stored() == 2
 

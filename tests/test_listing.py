@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracker.database import borrowed, database
-from tracker.listing import SORTS, Cursor
+from tracker.listing import SORTS, Cursor, _parts
 from tracker.models import Priority, Status, Task
 
+# The examples share one application, and leave nothing that another would mind.
+SUPPRESSED = [HealthCheck.function_scoped_fixture]
 METADATA = {
     "repository_id": 596892,
     "repository_url": "https://github.com/pallets/flask",
@@ -246,7 +248,7 @@ def test_a_search_finds_nothing_else(client: FlaskClient, words: str) -> None:
     assert ids(client, urllib.parse.urlencode({"q": words})) == []
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=SUPPRESSED)
 @given(st.text(max_size=250) | st.text("'\"\\:*&|!<>() ab", max_size=30))
 def test_any_text_is_a_search_or_a_422(client: FlaskClient, text: str) -> None:
     query = urllib.parse.urlencode({"q": text}, errors="replace")
@@ -254,7 +256,7 @@ def test_any_text_is_a_search_or_a_422(client: FlaskClient, text: str) -> None:
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: data.decode("latin1")))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=SUPPRESSED)
 def test_any_cursor_is_a_page_or_a_422(client: FlaskClient, text: str) -> None:
     query = urllib.parse.urlencode({"cursor": text}, errors="replace")
     assert client.get(f"/tasks?{query}").status_code in (200, 422)
@@ -325,13 +327,11 @@ def _matches(task: Task, query: dict[str, Any]) -> bool:
         matches = _filters[name][1]
         if matches and not matches(task, getattr(value, "value", value)):
             return False
-    words = task.title.lower().split() + ["pallets", "flask"]
+    words = [*task.title.lower().split(), "pallets", "flask"]
     return "q" not in query or any(word.startswith(query["q"]) for word in words)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=SUPPRESSED)
 @given(
     tasks=st.lists(_tasks, max_size=12),
     sort=st.sampled_from(SORTS),
@@ -363,7 +363,7 @@ def test_a_walk_meets_every_task_that_stays_once_and_in_order(
                 if change == "insert":
                     Task.insert_returning({"repository": "pallets/flask"} | task)
                 elif stays:
-                    Task.delete_by_id(stays.popitem()[0])
+                    Task.delete().where(Task.id == stays.popitem()[0]).execute()
     expected = sorted((row for row in stays.values() if _matches(row, query)), key=_sort_key(sort))
     assert len(met) == len(set(met))
     assert [task for task in met if task in stays] == [row.id for row in expected]
@@ -377,10 +377,8 @@ def test_pages_far_into_the_list_start_right_at_the_cursor(app: Flask) -> None:
             " FROM generate_series(1, 20000) n"
         )
         database.execute_sql("ANALYZE tasks")
-        from tracker.listing import _parts
-
         for sort in SORTS:
-            (row,) = Task.read().where(Task.stars == 25).limit(1)
+            row = Task.read().where(Task.stars == 25).get()
             for part in _parts(sort, Cursor.after(row, sort)):
                 sql, values = part.limit(30).sql()
                 plan = database.execute_sql(f"EXPLAIN {sql}", values).fetchall()

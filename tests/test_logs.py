@@ -75,7 +75,10 @@ def test_the_configuration_is_one_that_logging_takes(log_format: str) -> None:
 
 
 def test_every_answer_has_an_id_of_its_own(client: FlaskClient) -> None:
-    ids = {client.get(path, buffered=True).headers["X-Request-ID"] for path in ("/nope", "/health/live", "/docs")}
+    ids = {
+        client.get(path, buffered=True).headers["X-Request-ID"]
+        for path in ("/nope", "/health/live", "/docs")
+    }
     assert len(ids) == 3
 
 

@@ -98,8 +98,8 @@ def test_a_name_may_be_all_that_github_allows(name: str) -> None:
         "pallets/fläsk",
         "раllets/flask",
         "pallets/flask\u200b",
-        "pallets／flask",  # noqa: RUF001
-        "１/２",  # noqa: RUF001
+        "pallets／flask",
+        "１/２",
         "pallets/.",
         "pallets/..",
         "../flask",

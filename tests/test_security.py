@@ -85,7 +85,9 @@ def test_a_host_of_this_machine_is_trusted_on_loopback(client: FlaskClient, host
     assert client.get("/tasks", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "192.0.2.7", "a b", "/"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "192.0.2.7", "a b", "/"]
+)
 @pytest.mark.parametrize("path", ["/tasks", "/docs", "/nope"])
 def test_another_host_is_400_on_loopback(client: FlaskClient, host: str, path: str) -> None:
     response = client.get(path, headers={"Host": host})
@@ -142,9 +144,7 @@ def test_a_page_of_another_site_gets_no_leave_to_read(client: FlaskClient) -> No
     headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
     for response in (
         client.get("/tasks", headers=headers),
-        client.options(
-            "/tasks", headers={**headers, "Access-Control-Request-Method": "POST"}
-        ),
+        client.options("/tasks", headers={**headers, "Access-Control-Request-Method": "POST"}),
     ):
         assert response.status_code == 200
         assert not [name for name, _ in response.headers if name.startswith("Access-Control-")]

@@ -174,7 +174,9 @@ def refresh(task_id: int) -> tuple[Task, dict[str, str]]:
 @tasks.after_request
 def answer_conditionally(response: Response) -> Response:
     """Turn an answer that the client has already into a 304."""
-    return response.make_conditional(request) if response.status_code == 200 else response
+    if response.status_code == 200:
+        response.make_conditional(request)
+    return response
 
 
 def _etag(task: Task) -> dict[str, str]:
@@ -189,7 +191,7 @@ def _if_match(etag: str) -> bool:
 def _list_headers(page: Page) -> dict[str, str]:
     headers = {}
     if page.next:
-        others = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
+        others = [pair for pair in request.args.items(multi=True) if pair[0] != "cursor"]
         query = urlencode([*others, ("cursor", str(page.next))])
         headers["Link"] = f'<{request.base_url}?{query}>; rel="next"'
     if page.total is not None:

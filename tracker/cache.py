@@ -39,9 +39,7 @@ def open_cache(place: str) -> BaseCache:
 
 
 def _open_redis(url: str) -> BaseCache:
-    redis = Redis.from_url(
-        url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT
-    )
+    redis = Redis.from_url(url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
     # Without Redis's own expiry: old answers are revalidated, or serve while GitHub fails.
     return _RedisCache(REDIS_NAMESPACE, connection=redis, ttl=False)
 

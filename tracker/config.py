@@ -58,7 +58,6 @@ class Settings:
         """Whether only programs on this machine can reach the service."""
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
 
-
     @property
     def hosts(self) -> list[str] | None:
         """The names that a request's Host may have, or None for any.
@@ -177,7 +176,8 @@ def _host(text: str) -> str:
 
 def _hosts(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names or not all(re.fullmatch(r"\.?[A-Za-z0-9-.]+|\[[0-9A-Fa-f:.]+\]", n) for n in names):
+    sound = re.compile(r"\.?[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
+    if not names or not all(map(sound.fullmatch, names)):
         raise ValueError("takes names such as tracker.example.com,.example.org, without a port")
     return tuple(name.strip("[]").lower() for name in names)
 

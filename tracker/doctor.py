@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 
@@ -48,8 +49,11 @@ def check_github(settings: Settings) -> str:
 def check_cache(settings: Settings) -> str:
     """See that the cache's file can be written, where it is a file."""
     place = settings.github_cache
-    if place == "memory" or "://" in place:
-        return place.partition("@")[2] or place
+    if place == "memory":
+        return place
+    if "://" in place:  # the rest of a URL may hold a password
+        url = urlsplit(place)
+        return f"{url.scheme}://{url.hostname}"
     path = Path(place)
     existing = next(p for p in (path, *path.parents) if p.exists())
     if not os.access(existing, os.W_OK):

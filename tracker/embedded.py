@@ -307,15 +307,24 @@ def _account(folder: Path) -> _Account | None:
     """The account to run PostgreSQL as, which refuses root; None is this process's own.
 
     As root that is the owner of the folder, or of the one that it will be in, so that a user's
-    data stay the user's; or `nobody` where root owns it too, in root's group to reach what only
-    that group may.
+    data stay the user's. Where that is root too, or no user of this machine, whom initdb refuses,
+    it is `nobody`, in root's group to reach what only that group may.
     """
     if os.geteuid() != 0:
         return None
-    owner = (folder if folder.exists() else folder.parent).stat()
-    if owner.st_uid != 0:
+    exists = folder.exists()
+    owner = (folder if exists else folder.parent).stat()
+    if owner.st_uid != 0 and (exists or _has_name(owner.st_uid)):
         return _Account(owner.st_uid, owner.st_gid)
     return _Account(pwd.getpwnam("nobody").pw_uid, 0)
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _let_reach(folder: Path, account: _Account) -> None:

@@ -87,7 +87,7 @@ class Flag(fields.Boolean):
 class Number(fields.Integer):
     """A whole number in a URL, in ASCII digits alone."""
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int | None:
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         if not re.fullmatch("[0-9]{1,18}", value):
             raise ValidationError("Not a valid integer.")
         return super()._deserialize(value, *args, **kwargs)

@@ -123,13 +123,13 @@ def read_page(
     )
 
 
-def _filtered(select: ModelSelect, filters: dict[str, Any]) -> ModelSelect:
+def _filtered(select: "ModelSelect[Task]", filters: dict[str, Any]) -> "ModelSelect[Task]":
     for name, value in filters.items():
         select = select.where(_FILTERS[name](value))
     return select
 
 
-def _parts(sort: str, cursor: Cursor | None) -> Iterator[ModelSelect]:
+def _parts(sort: str, cursor: Cursor | None) -> Iterator["ModelSelect[Task]"]:
     """Give the list from the cursor on, as one or two ranges of the sort's index.
 
     Nulls come last in both directions, as a range of their own: so one index serves both, and
@@ -138,7 +138,7 @@ def _parts(sort: str, cursor: Cursor | None) -> Iterator[ModelSelect]:
     column = COLUMNS[sort.lstrip("-")]
     descending = sort.startswith("-")
 
-    def ordered(select: ModelSelect, *keys: Any) -> ModelSelect:
+    def ordered(select: "ModelSelect[Task]", *keys: Any) -> "ModelSelect[Task]":
         return select.order_by(*[key.desc() if descending else key.asc() for key in keys])
 
     def beyond(key: Any, place: Any) -> Any:

@@ -140,7 +140,7 @@ class Task(Model):
         return [field for field in cls._meta.sorted_fields if field is not cls.search]
 
     @classmethod
-    def read(cls) -> ModelSelect:
+    def read(cls) -> "ModelSelect[Task]":
         """Select whole tasks."""
         return cls.select(*cls.columns())
 

@@ -74,9 +74,7 @@ class _RepositorySchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    id = fields.Integer(
-        required=True, strict=True, validate=validate.Range(min=1, max=2**63 - 1)
-    )
+    id = fields.Integer(required=True, strict=True, validate=validate.Range(min=1, max=2**63 - 1))
     name = fields.String(
         required=True, data_key="full_name", validate=validate.Regexp(_REPOSITORY.pattern + r"\Z")
     )

@@ -43,7 +43,7 @@ def _check_host(hosts: list[str]) -> None:
         name = urlsplit(f"//{request.host}").hostname or ""
     except ValueError:
         name = ""
-    if not any(name == host.lstrip(".") or host[0] == "." and name.endswith(host) for host in hosts):
+    if not any(name == host or (host[0] == "." and f".{name}".endswith(host)) for host in hosts):
         abort(400, message="This host is not in TRUSTED_HOSTS.")
 
 

@@ -88,7 +88,7 @@ def get_task(task_id: int) -> Task:
         TaskNotFound: there is none.
     """
     with borrowed():
-        task = Task.read().where(Task.id == task_id).first()
+        task: Task | None = Task.read().where(Task.id == task_id).first()
     if task is None:
         raise TaskNotFound(task_id)
     return task

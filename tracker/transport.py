@@ -76,12 +76,12 @@ def received_at(response: requests.Response) -> datetime:
 
 class _Session(CachedSession):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Keep requests from preparing the next request: a .netrc's entry would be cached with it."""
+        """Keep requests from preparing the next request, which may get a .netrc entry and be cached."""
         return None
 
     def _handle_error(self, *args: Any) -> NoReturn:
         """Raise what made a revalidation fail: the client alone decides when a copy serves."""
-        raise  # noqa: PLE0704 - called while the error is handled
+        raise
 
 
 class _Adapter(HTTPAdapter):

@@ -54,7 +54,7 @@ def up(migrator: Any, db: Any) -> None:
             CONSTRAINT tasks_version_positive CHECK (version >= 1)
         )
     """)
-    db.execute_sql('CREATE INDEX task_repository_id ON tasks (repository_id)')
+    db.execute_sql("CREATE INDEX task_repository_id ON tasks (repository_id)")
 
 
 def down(migrator: Any, db: Any) -> None:
