@@ -22,9 +22,13 @@ from tracker.demo.github import GitHub
 NAMES = ("DATABASE_URL", "GITHUB_API_BASE", "GITHUB_CACHE", "GITHUB_TIMEOUT", "GITHUB_TOKEN")
 
 
+def clear(url: str) -> None:
+    """Delete all that tests have stored in the database."""
+    _cursor(url).execute("DELETE FROM tasks; DELETE FROM idempotency_keys")
+
+
 @cache
-def database_of(url: str) -> Any:
-    """A connection of the tests' own, to look at a database and to clear it."""
+def _cursor(url: str) -> Any:
     connection = psycopg2.connect(url)
     connection.autocommit = True
     return connection.cursor()
@@ -97,7 +101,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     app.test_client_class = ConformingClient
     yield app
     database.close_all()
-    database_of(settings.database_url).execute("DELETE FROM tasks; DELETE FROM idempotency_keys")
+    clear(settings.database_url)
 
 
 @pytest.fixture
@@ -107,12 +111,13 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def environment(database_url: str, github: GitHub, tmp_path: Path) -> dict[str, str]:
+def environment(database_url: str, github: GitHub, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a process that shares this test's database and GitHub."""
     kept = {name: value for name, value in os.environ.items() if name not in NAMES}
-    return kept | {
+    yield kept | {
         "DATABASE_URL": database_url,
         "GITHUB_API_BASE": github.url,
         "GITHUB_CACHE": str(tmp_path / "github-cache.sqlite"),
         "GITHUB_TIMEOUT": "2",
     }
+    clear(database_url)

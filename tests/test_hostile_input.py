@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from conftest import clear
 from service import Service, served
 from tracker.demo.github import GitHub
 
@@ -27,6 +28,7 @@ def service(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         with served(environment, tmp_path_factory.mktemp("hostile") / "output") as running:
             yield running
             assert "Exception on" not in running.log
+    clear(database_url)
 
 
 def exchange(service: Service, request: bytes) -> tuple[int, bytes]:

@@ -76,7 +76,7 @@ def received_at(response: requests.Response) -> datetime:
 
 class _Session(CachedSession):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Keep requests from preparing the next request, which may get a .netrc entry and be cached."""
+        """Prepare no next request: it may get a .netrc entry, and would be cached with this one."""
         return None
 
     def _handle_error(self, *args: Any) -> NoReturn:
