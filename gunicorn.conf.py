@@ -18,7 +18,8 @@ try:
 except SettingsError as error:
     sys.exit(f"error: {error}")
 
-bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+host = f"[{settings.host}]" if ":" in settings.host else settings.host
+bind = f"{host}:{settings.port}"
 workers = settings.web_concurrency
 worker_class = "tracker.worker.Worker"
 threads = settings.threads

@@ -10,6 +10,8 @@ The first start makes an environment in .venv; a later one finds it there. This 
 standard library only, and nothing can be imported from it: `import tracker` is the package.
 """
 
+from __future__ import annotations  # an old Python reads on as far as being told that it is
+
 import errno
 import hashlib
 import os
@@ -25,7 +27,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 
 
-def main(words: list) -> None:
+def main(words: "list[str]") -> None:
     if sys.version_info < OLDEST:
         fail("Python %d.%d or later is needed, and this is %d.%d" % (OLDEST + sys.version_info[:2]))
     if os.name != "posix":
@@ -36,7 +38,7 @@ def main(words: list) -> None:
         make_environment("requirements-dev.txt" if testing else "requirements.txt")
     except OSError as error:
         remedy = {errno.ENOSPC: "free some space", errno.EACCES: "make the folder writable"}
-        advice = remedy.get(error.errno, "see to that")
+        advice = remedy.get(error.errno or 0, "see to that")
         fail("can't make the environment in %s: %s; %s" % (VENV, error.strerror, advice))
     os.umask(mask)
     if testing:
@@ -120,7 +122,7 @@ def install(requirements: str) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> "Iterator[None]":
     """Let one start at a time pass."""
     import fcntl
 

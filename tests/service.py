@@ -1,6 +1,7 @@
 """The service as a process group of its own, for the tests to call, to stop and to kill."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -121,3 +122,11 @@ def members(group: int, folder: Path) -> list[psutil.Process]:
 
 def nothing_left(service: Service) -> bool:
     return not members(service.process.pid, service.output.parent)
+
+
+def copy_project(target: Path) -> Path:
+    """Copy the service to a folder with nothing else in it."""
+    shutil.copytree(ROOT / "tracker", target / "tracker", ignore=shutil.ignore_patterns("__*__"))
+    for name in ("gunicorn.conf.py", "wsgi.py"):
+        shutil.copy(ROOT / name, target)
+    return target

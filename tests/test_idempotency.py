@@ -10,8 +10,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from peewee import SQL
-from service import served
 
+from service import served
 from tracker import idempotency
 from tracker.database import borrowed, database
 from tracker.demo.github import FAULTS, Fault, GitHub

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from service import Service, served
 
+from service import Service, served
 from tracker.demo.github import GitHub
 
 RUN = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"

@@ -4,8 +4,6 @@ from functools import partial
 
 from flask import Flask
 
-__version__ = "0.1.0"
-
 from . import database, errors, logs, openapi, security
 from .api import TaskId, tasks
 from .cli import commands

@@ -12,6 +12,7 @@ import psycopg2
 import psycopg2.extensions
 from dotenv import dotenv_values
 
+VERSION = "0.1.0"
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 EMBEDDED = "embedded:"

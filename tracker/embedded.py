@@ -212,8 +212,9 @@ def _launch(folder: Path) -> None:
         waiting = ["--wait", f"--timeout={START_TIMEOUT}"]
         _run(folder, "pg_ctl", "start", "--log", log.name, "--options", arguments, *waiting)
     except EmbeddedPostgresError as error:
-        lines = log.read_bytes()[known:].decode(errors="replace").splitlines() if log.exists() else []
-        reason = next((x for x in reversed(lines) if re.search("FATAL|PANIC", x)), str(error))
+        text = log.read_bytes()[known:].decode(errors="replace") if log.exists() else ""
+        fatal = re.findall("^.*(?:FATAL|PANIC).*$", text, re.MULTILINE)
+        reason = fatal[-1] if fatal else error
         raise EmbeddedPostgresError(f"PostgreSQL does not start: {reason}; see {log}") from error
 
 
@@ -240,9 +241,8 @@ def _postmaster_runs(folder: Path) -> bool:
         lines = (folder / "postmaster.pid").read_text().splitlines()
         process = psutil.Process(int(lines[0]))
         arguments = process.cmdline()
-        return process.name() == "postgres" and os.path.samefile(
-            arguments[arguments.index("-D") + 1], folder
-        )
+        data = Path(arguments[arguments.index("-D") + 1])
+        return process.name() == "postgres" and data.samefile(folder)
     except (OSError, IndexError, ValueError, psutil.Error):
         return False
 

@@ -107,6 +107,16 @@ class DatabaseUnavailable(TrackerError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
+# What to do about the errors that werkzeug and webargs raise by themselves.
+_MESSAGES = {
+    404: "There is nothing at this path; /docs shows what there is.",
+    405: "This path does not take this method; see Allow.",
+    413: "The body is too large; it may have 256 KiB.",
+    422: "The request has invalid fields; see errors.",
+    500: "Something went wrong here; the log tells more under this X-Request-ID.",
+}
+
+
 def init_app(app: Flask) -> None:
     """Answer each TrackerError with its status, in the one JSON shape."""
     app.register_error_handler(TrackerError, _handle_tracker_error)
@@ -125,10 +135,8 @@ def answer_http_exception(error: HTTPException) -> Response:
     data = getattr(error, "data", {})
     errors = data.get("errors") or data.get("messages")
     status = HTTPStatus(error.code or 500)
-    message = data.get("message") or error.description or status.description
-    if status == HTTPStatus.UNPROCESSABLE_ENTITY and errors:
-        message = "The request has invalid fields; see errors."
-    response = _answer(status, message, errors)
+    message = data.get("message") or _MESSAGES.get(status) or error.description
+    response = _answer(status, message or status.description, errors)
     response.headers.extend(
         (name, value) for name, value in error.get_headers() if name != "Content-Type"
     )

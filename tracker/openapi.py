@@ -10,8 +10,7 @@ import flask_swagger_ui
 from flask import Blueprint, Flask, Response, send_from_directory
 from werkzeug.exceptions import HTTPException
 
-from . import __version__
-from .config import Settings
+from .config import VERSION, Settings
 from .errors import answer_http_exception
 from .schemas import ErrorSchema
 
@@ -70,7 +69,7 @@ def init_app(app: Flask, settings: Settings, *blueprints: flask_smorest.Blueprin
     """Serve the blueprints, `/openapi.json` for them, and Swagger UI at `/docs`."""
     app.config.update(
         API_TITLE="GitHub Task Tracker",
-        API_VERSION=__version__,
+        API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
         API_SPEC_OPTIONS={

@@ -58,7 +58,7 @@ def _read_body(req: Request) -> bytes:
         abort(400, message="The body could not be read.")
     # Of a body in chunks werkzeug reads just as much as is allowed, and says nothing.
     if len(body) > BODY_MAX:
-        abort(413, message=f"A body may have at most {BODY_MAX:,} bytes.")
+        abort(413)
     return body
 
 

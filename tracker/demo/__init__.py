@@ -35,7 +35,8 @@ def run() -> None:
     _add_samples()
     names = [repository["full_name"] for repository in json.loads(DATA.read_text())["repositories"]]
     click.echo(f"This GitHub knows {', '.join(names)}.")
-    click.echo(f"It fails on request: try the repository {FAULTS_OWNER}/503 or {FAULTS_OWNER}/silent.")
+    examples = f"{FAULTS_OWNER}/503 or {FAULTS_OWNER}/silent"
+    click.echo(f"It fails on request: try the repository {examples}.")
     sys.stdout.flush()
     os.chdir(ROOT)
     # The pipe stays open for as long as the service lives, and the stand-in ends with it.
@@ -52,7 +53,7 @@ def _start_github() -> tuple[subprocess.Popen[str], str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdin and process.stdout
+    assert process.stdout
     return process, process.stdout.readline().strip()
 
 
