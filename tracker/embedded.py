@@ -154,8 +154,7 @@ def _initialize(folder: Path) -> None:
     if account := _account(folder):
         os.chown(unfinished, *account)
     encoding = ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
-    _run(unfinished, "initdb", "--username=postgres", "--auth=trust", "--no-sync", *encoding)
-    os.sync()
+    _run(unfinished, "initdb", "--username=postgres", "--auth=trust", *encoding)
     unfinished.rename(folder)
 
 
