@@ -11,7 +11,7 @@ from typing import Any
 
 from tracker import embedded, logs, migrations
 from tracker.config import SettingsError, load_settings
-from tracker.errors import TrackerError
+from tracker.errors import EmbeddedPostgresError, TrackerError
 
 try:
     settings = load_settings()
@@ -43,7 +43,7 @@ def on_starting(server: Any) -> None:
         stack.enter_context(embedded.running(folder))
         for name in migrations.upgrade(settings):
             server.log.info("Applied migration %s", name)
-    except (embedded.EmbeddedPostgresError, TrackerError) as error:
+    except (EmbeddedPostgresError, TrackerError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -15,6 +15,7 @@ from __future__ import annotations  # an old Python reads on as far as being tol
 import errno
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,27 +99,45 @@ def fingerprint(requirements: str) -> str:
 def make_venv() -> None:
     try:
         import ensurepip  # noqa: F401
-        import venv
+        import venv  # noqa: F401
     except ImportError:
         fail(
             "this Python has no venv module; install it (Debian, Ubuntu: sudo apt install "
             "python%d.%d-venv)" % sys.version_info[:2]
         )
-    try:
-        venv.create(VENV, clear=True, symlinks=True, with_pip=True)
-    except subprocess.CalledProcessError as error:
-        fail("can't make the environment in %s: %s; is the disk full?" % (VENV, error))
+    VENV.mkdir(exist_ok=True)
+    code, errors = run([sys.executable, "-I", "-m", "venv", "--clear", str(VENV)])
+    if code:
+        fail("can't make the environment in %s: %s; is the disk full?" % (VENV, errors[-1]))
     marker().touch()
 
 
 def install(requirements: str) -> None:
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    done = subprocess.run(
-        [*pip, "--requirement", str(ROOT / requirements)], stderr=subprocess.PIPE, text=True
+    code, lines = run([*pip, "--requirement", str(ROOT / requirements)])
+    if code:
+        errors = [line for line in lines if line.startswith("ERROR:")] or lines[-1:]
+        fail("pip can't install %s: %s" % (requirements, errors[0]))
+
+
+def run(command: list[str]) -> tuple[int, list[str]]:
+    """Run a program; give its exit code and what it said, or where that is nothing, the code."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
-    if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
-        fail("pip can't install %s: %s" % (requirements, (errors or [done.stderr])[0].strip()))
+    try:
+        output, _ = process.communicate()
+    except BaseException:
+        # pip runs programs too, which must not write on behind the back of the next start.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    return process.returncode, output.split("\n")[:-1] or ["exit code %d" % process.returncode]
 
 
 @contextmanager
@@ -143,6 +162,8 @@ def fail(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # As Ctrl-C it ends what this has started too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         main(sys.argv[1:])
     except KeyboardInterrupt:

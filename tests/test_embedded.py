@@ -16,7 +16,7 @@ import psycopg2
 import pytest
 
 from tracker import embedded
-from tracker.embedded import EmbeddedPostgresError
+from tracker.errors import EmbeddedPostgresError
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20  # seconds
@@ -86,10 +86,12 @@ def leave(holder: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["postgres", "a b'c\"d,e%f$HOME`g`\\h", "é" * 60, "v1.2"], ids=str.encode
+    "name", ["a b'c\"d%e$HOME`f`\\g", "a,b", "é" * 60], ids=["signs", "comma", "length"]
 )
-def test_the_data_of_any_folder_are_there_at_the_next_start(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / name / "postgres"
+def test_the_data_of_any_folder_are_there_at_the_next_start(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    folder = tmp_path_factory.mktemp("d") / name / "postgres"  # short, for a socket to fit in
     with embedded.running(folder):
         execute(folder, "CREATE TABLE kept AS SELECT 42 AS answer")
     with embedded.running(folder):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from service import PATIENCE, ROOT, members, wait_for
+
 TELL = "import os, sys; print(sys.prefix, os.getcwd(), sys.argv[1:], sep='|')"
 Done = subprocess.CompletedProcess[str]
 
@@ -44,26 +46,29 @@ def fresh(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
-    """A checkout after its first start, and what that start said."""
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Done]]:
+    """A checkout after its first start, made by two at once, and what they said."""
     pytest.importorskip("ensurepip")
     folder = fresh(tmp_path_factory.mktemp("launcher").resolve() / "a b'c")
-    return folder, launch(folder)
+    with ThreadPoolExecutor(2) as threads:
+        return folder, list(threads.map(lambda _: launch(folder), range(2)))
 
 
 @pytest.fixture
-def folder(first: tuple[Path, Done], tmp_path: Path) -> Path:
+def folder(first: tuple[Path, list[Done]], tmp_path: Path) -> Path:
     """A checkout that has been started before, for one test to change."""
     folder = tmp_path.resolve() / "a b'c"
     shutil.copytree(first[0], folder, symlinks=True)
     return folder
 
 
-def test_the_first_start_makes_the_environment_and_serves(first: tuple[Path, Done]) -> None:
-    folder, done = first
-    assert done.returncode == 0
-    assert done.stdout == told(folder, "wsgi:app")
-    assert [line.split()[:2] for line in done.stderr.splitlines() if "tracker:" in line] == [
+def test_of_two_first_starts_at_once_one_makes_the_environment_and_both_serve(
+    first: tuple[Path, list[Done]],
+) -> None:
+    folder, both = first
+    assert [(done.returncode, done.stdout) for done in both] == [(0, told(folder, "wsgi:app"))] * 2
+    said = [line for done in both for line in done.stderr.splitlines() if "tracker:" in line]
+    assert [line.split()[:2] for line in said] == [
         ["tracker:", "Making"],
         ["tracker:", "Installing"],
     ]
@@ -104,26 +109,43 @@ def test_changed_requirements_are_installed_and_what_fails_is_told_in_one_line(
     assert launch(folder).stderr == ""
 
 
-@pytest.mark.parametrize("damage", ["dangling", "half made"])
-def test_a_broken_environment_is_made_anew(folder: Path, damage: str) -> None:
-    if damage == "dangling":
-        python = folder / ".venv" / "bin" / "python"
-        python.unlink()
-        python.symlink_to(folder / "gone")
-    else:
-        next((folder / ".venv").glob(".made-by-*")).unlink()
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_is_cut_short_ends_its_pip_and_the_next_one_installs(
+    folder: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    started = tmp_path / "started"
+    stub = tmp_path / "stub" / "pip.py"
+    stub.parent.mkdir()
+    stub.write_text(f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(60)")
+    (folder / "requirements.txt").write_text("# changed\n")
+    process = subprocess.Popen(
+        [sys.executable, str(folder / "tracker.py")],
+        env={**os.environ, "PYTHONPATH": str(stub.parent)},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(started.exists)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        assert process.wait(PATIENCE) == 128 + number
+        assert not members(process.pid, folder)
+    finally:
+        for left in members(process.pid, folder):
+            left.kill()
+        process.wait(PATIENCE)
     done = launch(folder)
-    assert "Making" in done.stderr
+    assert "Installing requirements.txt" in done.stderr
     assert done.stdout == told(folder, "wsgi:app")
 
 
-def test_of_two_starts_at_once_one_makes_the_environment(tmp_path: Path) -> None:
-    pytest.importorskip("ensurepip")
-    folder = fresh(tmp_path.resolve() / "project")
-    with ThreadPoolExecutor(2) as threads:
-        both = list(threads.map(lambda _: launch(folder), range(2)))
-    assert [done.stdout for done in both] == [told(folder, "wsgi:app")] * 2
-    assert "".join(done.stderr for done in both).count("Making") == 1
+def test_a_broken_environment_is_made_anew(folder: Path) -> None:
+    python = folder / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to(folder / "gone")
+    done = launch(folder)
+    assert "Making" in done.stderr
+    assert done.stdout == told(folder, "wsgi:app")
 
 
 def test_a_python_without_venv_is_told_in_one_line(tmp_path: Path) -> None:

