@@ -104,6 +104,15 @@ def test_a_file_is_made_for_this_account_alone(
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
+def test_a_file_that_others_could_read_is_closed_to_them(
+    settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "cache.sqlite"
+    path.touch(0o644)
+    client_with(settings, path).repository(FLASK)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_clients_share_a_file(
     github: GitHub, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

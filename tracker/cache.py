@@ -1,7 +1,6 @@
 """Where GitHub's answers are kept; a cache that fails costs calls to GitHub, never a request."""
 
 import logging
-import os
 import sqlite3
 from datetime import datetime
 from pathlib import Path
@@ -48,8 +47,9 @@ def _open_sqlite(path: Path) -> BaseCache:
     if not path.suffix:  # requests-cache would add it, and make a file that all can read
         path = path.with_name(f"{path.name}.sqlite")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # For this account alone: the answers may tell of private repositories.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # For this account alone, an older file too: the answers may tell of private repositories.
+    path.touch(0o600)
+    path.chmod(0o600)
     return _SQLiteCache(path, wal=True, timeout=LOCK_TIMEOUT, factory=_Connection)
 
 
