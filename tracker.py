@@ -48,9 +48,19 @@ def main(words: "list[str]") -> None:
         command = ["-m", "flask", *words]
     else:
         command = ["-m", "gunicorn", "wsgi:app"]
+    check_concurrency()
     os.chdir(ROOT)
     sys.stdout.flush()
     os.execv(PYTHON, [str(PYTHON), *command])
+
+
+def check_concurrency() -> None:
+    """Check the one setting that gunicorn reads by itself, before it comes to ours."""
+    text = os.environ.pop("WEB_CONCURRENCY", "").strip()
+    if text and not text.isdigit():
+        fail("WEB_CONCURRENCY takes a whole number from 1 to 64, not %r" % text)
+    if text:
+        os.environ["WEB_CONCURRENCY"] = text
 
 
 def make_environment(requirements: str) -> None:

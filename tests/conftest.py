@@ -43,7 +43,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
         return
     folder = tmp_path_factory.mktemp("server") / "postgres"
     with embedded.running(folder):
-        yield embedded.connection_parameters(folder)
+        parameters = embedded.connection_parameters(folder)
+        # Nothing here outlives the tests, and a slow disk would make them wait and fail.
+        _execute(parameters, "ALTER SYSTEM SET fsync = off")
+        _execute(parameters, "SELECT pg_reload_conf()")
+        yield parameters
 
 
 @pytest.fixture(scope="session")

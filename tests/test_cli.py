@@ -108,6 +108,12 @@ def test_doctor_names_what_fails(
     assert "hunter2" not in result.output
 
 
+def test_doctor_takes_a_github_without_a_rate_limit(run: Run, github: GitHub) -> None:
+    result = run("doctor", github_api_base=f"{github.url}/api/v3")
+    assert result.exit_code == 0
+    assert "answers, and has no rate limit" in result.output
+
+
 def test_doctor_tells_a_rejected_token_without_showing_it(run: Run, github: GitHub) -> None:
     github.token = "another"
     result = run("doctor", github_token="hunter2")

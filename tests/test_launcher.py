@@ -84,6 +84,25 @@ def test_a_later_start_makes_nothing(folder: Path) -> None:
     assert after == before
 
 
+@pytest.mark.parametrize("value", ["many", "1.5", "-1"])
+def test_a_wrong_setting_that_gunicorn_reads_first_is_told_in_one_line(
+    folder: Path, value: str
+) -> None:
+    done = launch(folder, WEB_CONCURRENCY=value)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        done.stderr == f"error: WEB_CONCURRENCY takes a whole number from 1 to 64, not {value!r}\n"
+    )
+
+
+@pytest.mark.parametrize("value", ["", " ", " 3 "])
+def test_a_setting_that_gunicorn_reads_first_may_be_empty_or_padded(
+    folder: Path, value: str
+) -> None:
+    (folder / "gunicorn.py").write_text("import os; print(os.environ.get('WEB_CONCURRENCY'))")
+    assert launch(folder, WEB_CONCURRENCY=value).stdout == f"{value.strip() or None}\n"
+
+
 def test_words_go_to_flask_and_after_test_to_pytest(folder: Path) -> None:
     assert launch(folder, "db", "init").stdout == told(folder, "db", "init")
     testing = launch(folder, "test", "-k", "a b")

@@ -40,6 +40,8 @@ def check_github(settings: Settings) -> str:
         )
         if response.status_code == 401:
             raise GitHubFailed("GitHub rejected our token; check GITHUB_TOKEN")
+        if response.status_code == 404:  # as GitHub Enterprise Server answers without a limit
+            return "answers, and has no rate limit"
         core = response.json()["resources"]["core"]
         return f"{core['remaining']} of {core['limit']} calls left this hour"
     except (requests.RequestException, ValueError, LookupError, TypeError) as error:
