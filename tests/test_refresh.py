@@ -1,8 +1,10 @@
 """Metadata that come late, or again."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from tracker import create_app
@@ -196,3 +198,20 @@ def test_an_older_cached_answer_does_not_take_a_new_name_back(
     elsewhere.post("/tasks", json=TASK)
     with borrowed():
         assert Task.get_by_id(task["id"]).repository == "pallets-eco/flask"
+
+
+def test_refreshes_and_creations_on_one_repository_at_once_all_get_an_answer(
+    app: Flask, client: FlaskClient, github: GitHub
+) -> None:
+    tasks = [client.post("/tasks", json=TASK).get_json()["id"] for _ in range(20)]
+
+    def ask(number: int) -> int:
+        if number % 3 == 0:
+            return app.test_client().post("/tasks", json=TASK).status_code
+        return app.test_client().post(f"/tasks/{tasks[number % 20]}/refresh").status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(60))) == {200, 201}
+    after = client.post(f"/tasks/{tasks[0]}/refresh").get_json()
+    rows = client.get("/tasks?limit=100").get_json()
+    assert {row["metadata_fetched_at"] for row in rows} == {after["metadata_fetched_at"]}

@@ -92,6 +92,7 @@ _MESSAGES = {
     "25006": "The database is read-only now; try again later.",
     "42P01": SCHEMA_OUTDATED,
     "42703": SCHEMA_OUTDATED,
+    "40P01": "The database was busy with the same tasks; try again.",
     "53100": "The database's disk is full; try again later.",
     "55P03": "The database did not get a lock in time; try again.",
     "57014": "The database did not answer in time; try again.",
