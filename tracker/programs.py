@@ -55,16 +55,16 @@ def run(folder: Path, program: str, *arguments: str) -> str:
             )
         except (subprocess.CalledProcessError, OSError) as error:
             output.seek(0)
-            lines = [line.strip() for line in output if line.strip()]
-            reason = next((line for line in lines if "error:" in line or "FATAL" in line), error)
-            raise EmbeddedPostgresError(f"{program} failed: {reason}") from error
+            said = " / ".join(line.strip() for line in output if line.strip())
+            raise EmbeddedPostgresError(f"{program} failed: {said[-500:] or error}") from error
         output.seek(0)
         return output.read()
 
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    ending = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     try:
         yield
     finally:
