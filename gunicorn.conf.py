@@ -1,6 +1,7 @@
 """gunicorn's settings: good defaults for `gunicorn wsgi:app`, found by itself in this folder."""
 
 import atexit
+import math
 import os
 import signal
 import socket
@@ -22,9 +23,9 @@ host = f"[{settings.host}]" if ":" in settings.host else settings.host
 bind = f"{host}:{settings.port}"
 workers = settings.web_concurrency
 worker_class = "tracker.worker.Worker"
-threads = settings.threads
+threads = settings.threads + settings.waiting
 keepalive = 75  # seconds; longer than a proxy in front keeps its idle connections
-graceful_timeout = 30  # seconds; longer than GitHub and the database may take together
+graceful_timeout = 20 + math.ceil(settings.github_timeout)  # seconds; the longest request
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # heartbeats need no disk
 logconfig_dict = logs.configuration(settings)

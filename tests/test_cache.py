@@ -10,18 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 from redis import Redis, RedisError
 
+from tracker import cache
 from tracker.cache import open_cache
 from tracker.config import Settings
 from tracker.demo.github import GitHub
 from tracker.github import GitHubClient
-from tracker.repositories import read_answer
-from tracker.transport import open_session
 
 FLASK = "pallets/flask"
 CLOSED_PORT = 1
@@ -34,12 +32,7 @@ def settings(github: GitHub) -> Settings:
 
 
 def client_with(settings: Settings, place: Path | str) -> GitHubClient:
-    settings = replace(settings, github_cache=str(place))
-    return GitHubClient(
-        partial(open_session, settings, check=read_answer),
-        base_url=settings.github_api_base,
-        timeout=settings.github_timeout,
-    )
+    return GitHubClient.from_settings(replace(settings, github_cache=str(place)))
 
 
 @contextmanager
@@ -160,7 +153,7 @@ def test_a_file_that_another_process_locks_delays_no_request_for_long(
         assert client.repository("django/django").name == "django/django"
         assert time.monotonic() - started < 1
         assert client.repository(FLASK).name == FLASK
-    assert warnings(caplog) == ["GITHUB_CACHE fails, going on without it: database is locked"]
+    assert warnings(caplog) == ["GITHUB_CACHE fails, going on with memory: database is locked"]
     client.repository("django/django")
     client.repository("django/django")
     assert len(github.calls) == 3
@@ -176,7 +169,7 @@ def test_a_file_that_breaks_later_fails_no_request(
         other.execute("DROP TABLE responses")
     for name in ("django/django", "django/django", "psf/requests"):
         assert client.repository(name).name == name
-    assert len(github.calls) == 4
+    assert len(github.calls) == 3
     assert len(warnings(caplog)) == 1
 
 
@@ -222,21 +215,28 @@ def test_clients_share_a_redis(
     assert warnings(caplog) == []
 
 
-def test_a_redis_that_goes_down_fails_no_request(
-    github: GitHub, settings: Settings, port: int, caplog: pytest.LogCaptureFixture
+def test_memory_stands_in_for_a_redis_until_it_is_back(
+    github: GitHub,
+    settings: Settings,
+    port: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(cache, "PAUSE", 0)
     with redis_running(port) as url:
         client = client_with(settings, url)
         client.repository(FLASK)
     for _ in range(2):
         assert client.repository(FLASK).name == FLASK
-    assert len(github.calls) == 3
-    with redis_running(port):
-        client.repository(FLASK)
-        client.repository(FLASK)
-    assert len(github.calls) == 4
+    assert len(github.calls) == 2
     [warning] = warnings(caplog)
-    assert warning.startswith("GITHUB_CACHE fails, going on without it: ")
+    assert warning.startswith("GITHUB_CACHE fails, going on with memory: ")
+    with redis_running(port) as url:
+        client.repository("psf/requests")
+        assert warnings(caplog)[1] == "GITHUB_CACHE works again"
+        calls = len(github.calls)
+        assert client_with(settings, url).repository("psf/requests").name == "psf/requests"
+        assert len(github.calls) == calls
 
 
 def test_a_redis_that_is_down_fails_no_request(
@@ -245,7 +245,7 @@ def test_a_redis_that_is_down_fails_no_request(
     client = client_with(settings, f"redis://user:s3cret@127.0.0.1:{CLOSED_PORT}/0")
     for name in (FLASK, FLASK, "django/django"):
         assert client.repository(name).name == name
-    assert len(github.calls) == 3
+    assert len(github.calls) == 2
     [warning] = warnings(caplog)
     assert "s3cret" not in warning
 

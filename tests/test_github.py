@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from functools import partial
 from pathlib import Path
 from threading import Timer
 
@@ -21,6 +20,7 @@ from tracker.errors import (
     GitHubRateLimited,
     GitHubTimeout,
     RepositoryUnavailable,
+    TokenRejected,
 )
 from tracker.github import LIMIT_MAX, STALE_MAX, GitHubClient
 from tracker.repositories import Repository, read_answer
@@ -29,7 +29,7 @@ from tracker.transport import RECEIVED_AT, open_session
 FLASK = "pallets/flask"
 EXPECTED: dict[str, type[GitHubError]] = {
     "400": GitHubFailed,
-    "401": GitHubFailed,
+    "401": TokenRejected,
     "403": RepositoryUnavailable,
     "404": RepositoryUnavailable,
     "410": RepositoryUnavailable,
@@ -99,10 +99,13 @@ def client(settings: Settings, session: CachedSession) -> GitHubClient:
 
 
 def client_with(settings: Settings, session: CachedSession | None = None) -> GitHubClient:
+    if session is None:
+        return GitHubClient.from_settings(settings)
     return GitHubClient(
-        (lambda: session) if session else partial(open_session, settings, check=read_answer),
+        lambda: session,
         base_url=settings.github_api_base,
         timeout=settings.github_timeout,
+        waiting=48,
     )
 
 
@@ -504,7 +507,7 @@ def test_a_session_that_can_not_be_opened_blocks_no_later_request(
             raise failures.pop()
         return session
 
-    client = GitHubClient(open_at_last, base_url=settings.github_api_base, timeout=0.5)
+    client = GitHubClient(open_at_last, base_url=settings.github_api_base, timeout=0.5, waiting=48)
     with pytest.raises(OSError, match="no more files"):
         client.repository(FLASK)
     assert client.repository(FLASK).name == FLASK

@@ -94,7 +94,7 @@ def test_a_netrc_entry_is_neither_sent_nor_cached(
     cache = tmp_path / "cache" / "github.sqlite"
     settings = replace(settings, github_token=token, github_cache=str(cache))
     with open_session(settings, check=read_answer) as session:
-        client = GitHubClient(lambda: session, base_url=github.url, timeout=5.0)
+        client = GitHubClient(lambda: session, base_url=github.url, timeout=5.0, waiting=16)
         assert client.repository(name).name == "pallets/flask"
         credentials = base64.b64encode(b"joe:hunter2")
         assert all(credentials not in file.read_bytes() for file in cache.parent.iterdir())

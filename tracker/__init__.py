@@ -1,7 +1,5 @@
 """GitHub Task Tracker: tasks, each linked to a GitHub repository."""
 
-from functools import partial
-
 from flask import Flask
 
 from . import database, errors, logs, openapi, security
@@ -11,8 +9,6 @@ from .config import Settings, load_settings
 from .github import GitHubClient
 from .health import health
 from .parser import BODY_MAX
-from .repositories import read_answer
-from .transport import open_session
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -26,11 +22,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_MAX + 1)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["task"] = TaskId
-    app.extensions["github"] = GitHubClient(
-        partial(open_session, settings, check=read_answer),
-        base_url=settings.github_api_base,
-        timeout=settings.github_timeout,
-    )
+    app.extensions["github"] = GitHubClient.from_settings(settings)
     database.configure(settings)
     logs.init_app(app)
     security.init_app(app, settings)

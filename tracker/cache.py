@@ -2,6 +2,8 @@
 
 import logging
 import sqlite3
+import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from requests_cache.models.response import CachedResponse
 
 logger = logging.getLogger(__name__)
 
-REDIS_TIMEOUT = 2  # seconds
+REDIS_TIMEOUT = 0.5  # seconds
 LOCK_TIMEOUT = 0.5  # seconds to wait while another process writes to the SQLite file
+PAUSE = 5.0  # seconds for which a cache that failed is left alone
 REDIS_NAMESPACE = "github-task-tracker"
+_FAILED = object()
 FAILURES = (OSError, sqlite3.Error, RedisError)
 
 
@@ -66,16 +70,19 @@ class _Connection(sqlite3.Connection):
 
 
 class _Forgiving(BaseCache):
-    """A cache that misses instead of raising, and says so in the log at its first failure."""
+    """A cache whose place memory takes while it fails, which is said in the log once."""
 
-    _failed = False
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._spare = BaseCache()
+        self._failing = False
+        self._resume = 0.0  # when to try again
 
     def get_response(self, key: str, default: Any = None) -> CachedResponse | None:
-        try:
-            return super().get_response(key, default)
-        except FAILURES as error:
-            self._complain(error)
-            return None
+        found = self._attempt(super().get_response, key)
+        if found is None or found is _FAILED:
+            found = self._spare.get_response(key) if self._failing else None
+        return default if found is None else found  # a refusal that is kept counts as false
 
     def save_response(
         self,
@@ -83,21 +90,30 @@ class _Forgiving(BaseCache):
         cache_key: str | None = None,
         expires: datetime | None = None,
     ) -> None:
-        try:
-            super().save_response(response, cache_key, expires)
-        except FAILURES as error:
-            self._complain(error)
+        saved = self._attempt(super().save_response, response, cache_key, expires)
+        if saved is _FAILED:
+            self._spare.save_response(response, cache_key, expires)
+        elif self._failing:
+            self._failing = False
+            self._spare = BaseCache()
+            logger.warning("GITHUB_CACHE works again")
 
     def delete(self, *keys: str, **kwargs: Any) -> None:
-        try:
-            super().delete(*keys, **kwargs)
-        except FAILURES as error:
-            self._complain(error)
+        self._attempt(super().delete, *keys, **kwargs)
+        self._spare.delete(*keys, **kwargs)
 
-    def _complain(self, error: Exception) -> None:
-        if not self._failed:
-            self._failed = True
-            logger.warning("GITHUB_CACHE fails, going on without it: %s", error)
+    def _attempt(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Give what the operation gives; _FAILED where it fails, and for a while after that."""
+        if time.monotonic() < self._resume:
+            return _FAILED
+        try:
+            return operation(*args, **kwargs)
+        except FAILURES as error:
+            self._resume = time.monotonic() + PAUSE
+            if not self._failing:
+                self._failing = True
+                logger.warning("GITHUB_CACHE fails, going on with memory: %s", error)
+            return _FAILED
 
 
 class _SQLiteCache(_Forgiving, SQLiteCache):

@@ -49,6 +49,11 @@ class Settings:
         return None
 
     @property
+    def waiting(self) -> int:
+        """How many requests of a worker may wait for GitHub, beside THREADS that work."""
+        return 3 * self.threads
+
+    @property
     def address(self) -> str:
         """The URL at which a browser on this machine finds the service."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)

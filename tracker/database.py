@@ -1,32 +1,48 @@
 """The pooled database, and how long a connection of it is borrowed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import psycopg2.extensions
 from peewee import InterfaceError, OperationalError, PeeweeException
-from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
+from playhouse.pool import MaxConnectionsExceeded
 
 from . import embedded
 from .config import Settings
 from .errors import DatabaseUnavailable
+from .pool import CONNECT_TIMEOUT, Connection, Pool, wait
 
-CONNECT_TIMEOUT = 3  # seconds
 POOL_TIMEOUT = 3  # seconds to wait for a connection when all are borrowed
-STATEMENT_TIMEOUT = 5_000  # milliseconds, locks waited for included
+LOCK_TIMEOUT = 2_000  # milliseconds; less than POOL_TIMEOUT, so that others outwait a lock
+STATEMENT_TIMEOUT = 5_000  # milliseconds
 RETRY_AFTER = 2  # seconds, told to clients
+UNREACHABLE = "The database can't be reached; try again."
 SCHEMA_OUTDATED = "The database's schema is not up to date; run `flask db init`."
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ConnectionLost(DatabaseUnavailable):
+    """The connection broke while statements ran on it."""
+
+
 # Bound to a server by `configure`; opens nothing by itself, in no thread and no process.
-database = PooledPostgresqlDatabase(None, autoconnect=False)
+database = Pool(None, autoconnect=False)
 
 
 def configure(settings: Settings) -> None:
-    """Point the pool at the settings' database, one connection for each thread. No I/O."""
-    parameters = connection_parameters(settings)
-    options = [f"-c statement_timeout={STATEMENT_TIMEOUT}", "-c timezone=UTC"]
+    """Point the pool at the settings' database, with THREADS connections at most. No I/O."""
+    parameters = connection_parameters(settings) | {"connection_factory": Connection}
+    options = [
+        f"-c statement_timeout={STATEMENT_TIMEOUT}",
+        f"-c lock_timeout={LOCK_TIMEOUT}",
+        "-c timezone=UTC",
+    ]
     parameters["options"] = " ".join([*options, parameters.get("options", "")]).strip()
+    psycopg2.extensions.set_wait_callback(wait)
     database.init(
         parameters.pop("dbname"),
         max_connections=settings.threads,
@@ -65,9 +81,26 @@ def borrowed() -> Iterator[None]:
         opened = database.connect(reuse_if_open=True)
         try:
             yield
+        except PeeweeException as error:
+            if database.connection().closed:
+                raise ConnectionLost(UNREACHABLE, retry_after=RETRY_AFTER) from error
+            raise
         finally:
             if opened:
                 database.close()
+
+
+def repeatable(read: Callable[P, T]) -> Callable[P, T]:
+    """Have a function that only reads run once more if its connection breaks meanwhile."""
+
+    @wraps(read)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except ConnectionLost:
+            return read(*args, **kwargs)
+
+    return run
 
 
 @contextmanager
@@ -102,5 +135,5 @@ _MESSAGES = {
 def _unavailability(error: PeeweeException) -> str | None:
     code = getattr(getattr(error, "orig", None), "pgcode", None) or ""
     if isinstance(error, OperationalError | InterfaceError):
-        return _MESSAGES.get(code, "The database can't be reached; try again.")
+        return _MESSAGES.get(code, UNREACHABLE)
     return _MESSAGES.get(code)

@@ -7,6 +7,7 @@ long as anyone uses it: each user holds a shared lock on a file, which the kerne
 
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import shlex
@@ -27,8 +28,11 @@ import psycopg2
 from .errors import EmbeddedPostgresError
 from .programs import account_of, run
 
+logger = logging.getLogger(__name__)
+
 START_TIMEOUT = 60  # seconds, crash recovery included
 STOP_TIMEOUT = 30  # seconds
+WATCH_INTERVAL = 0.5  # seconds between two looks at whether the server lives
 SOCKET_PATH_LIMIT = 100  # bytes; sun_path takes 104 on macOS, 108 on Linux
 
 
@@ -36,8 +40,8 @@ SOCKET_PATH_LIMIT = 100  # bytes; sun_path takes 104 on macOS, 108 on Linux
 def running(folder: Path) -> Iterator[None]:
     """Have a PostgreSQL server running on `folder` for the time of the block.
 
-    A new folder is initialized, a server that already runs is shared. Where nothing else
-    handles SIGTERM, it leaves the block as `sys.exit` does.
+    A new folder is initialized, a server that already runs is shared, and one that dies is
+    started again. Where nothing else handles SIGTERM, it leaves the block as `sys.exit` does.
 
     Raises:
         EmbeddedPostgresError: the server can't be started.
@@ -51,13 +55,45 @@ def running(folder: Path) -> Iterator[None]:
         try:
             with _locked(starting), _explained(folder):
                 _start(folder)
-            yield
+            with _watched(folder):
+                yield
         finally:
             # A forked process comes by here too when it ends, and the server is not its to stop.
             if os.getpid() == owner:
                 with _locked(starting), suppress(BlockingIOError):
                     fcntl.flock(using, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     _stop(folder)
+
+
+@contextmanager
+def _watched(folder: Path) -> Iterator[None]:
+    """Start the server again whenever it dies in the block."""
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(folder, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if thread.is_alive():  # in a forked process it is not
+            thread.join()
+
+
+def _watch(folder: Path, over: threading.Event) -> None:
+    failed = False
+    while not over.wait(WATCH_INTERVAL):
+        if _postmaster_runs(folder):
+            continue
+        try:
+            with _explained(folder), _open(folder, ".lock") as starting, _locked(starting):
+                if not over.is_set():
+                    logger.warning("PostgreSQL has died; starting it again")
+                    _start(folder)
+            failed = False
+        except EmbeddedPostgresError as error:
+            if not failed:
+                logger.error("%s", error)  # noqa: TRY400  the message says it all
+            failed = True
 
 
 def if_wanted(folder: Path | None) -> AbstractContextManager[None]:
@@ -133,7 +169,7 @@ def _start(folder: Path) -> None:
                 )
             time.sleep(0.1)
         else:
-            _launch(folder)
+            _launch(folder, deadline)
 
 
 def _initialize(folder: Path) -> None:
@@ -179,7 +215,7 @@ def _make_socket_folder(folder: Path) -> None:
         os.chown(sockets, *account)
 
 
-def _launch(folder: Path) -> None:
+def _launch(folder: Path, deadline: float) -> None:
     sockets = _socket_folder(folder)
     # No postmaster runs, so these are stale; PostgreSQL trusts them where the number is in use.
     (folder / "postmaster.pid").unlink(missing_ok=True)
@@ -202,6 +238,10 @@ def _launch(folder: Path) -> None:
         run(folder, "pg_ctl", "start", "--log", log.name, "--options", arguments, *waiting)
     except EmbeddedPostgresError as error:
         text = log.read_bytes()[known:].decode(errors="replace") if log.exists() else ""
+        # What is left of a server that was killed ends by itself, each after its statement.
+        if "is still in use" in text and time.monotonic() < deadline:
+            time.sleep(0.1)
+            return
         fatal = re.findall("^.*(?:FATAL|PANIC).*$", text, re.MULTILINE)
         reason = fatal[-1] if fatal else error
         raise EmbeddedPostgresError(f"PostgreSQL does not start: {reason}; see {log}") from error

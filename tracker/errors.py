@@ -89,6 +89,10 @@ class GitHubFailed(GitHubError):
     status = HTTPStatus.BAD_GATEWAY
 
 
+class TokenRejected(GitHubFailed):
+    """GitHub does not know our token; no earlier answer may hide that."""
+
+
 class GitHubRateLimited(GitHubError):
     """GitHub's rate limit is used up; `retry_after` says for how many seconds."""
 
@@ -99,6 +103,12 @@ class GitHubTimeout(GitHubError):
     """GitHub did not answer within `GITHUB_TIMEOUT`."""
 
     status = HTTPStatus.GATEWAY_TIMEOUT
+
+
+class GitHubBusy(GitHubError):
+    """So many requests wait for GitHub that this one must not."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class DatabaseUnavailable(TrackerError):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import datetime, timedelta, timezone
-from functools import cached_property
 from threading import Lock
 from urllib.parse import urljoin
 
@@ -17,17 +16,21 @@ import requests
 import urllib3
 from requests_cache import CachedSession
 from requests_cache.models import AnyResponse
+from requests_cache.models.response import CachedResponse
 
+from .config import Settings
 from .errors import (
     GitHubError,
     GitHubFailed,
     GitHubRateLimited,
     GitHubTimeout,
     RepositoryUnavailable,
+    TokenRejected,
     describe,
 )
 from .repositories import Repository, read_answer
-from .transport import REDIRECTS, UnusableRedirect, cache_key, received_at
+from .transport import REDIRECTS, UnusableRedirect, cache_key, open_session, received_at
+from .waiting import WaitingRoom
 
 logger = logging.getLogger(__name__)
 
@@ -43,21 +46,42 @@ class GitHubClient:
     """Asks GitHub for repositories, at most once at a time for each.
 
     `open_session` is called once, at the first use, so that a client can be made before a
-    process forks. `timeout` is in seconds and bounds all attempts of one call together.
+    process forks. `timeout` is in seconds and bounds all attempts of one call together;
+    `waiting` is how many requests may wait for GitHub at once.
     """
 
     def __init__(
-        self, open_session: Callable[[], CachedSession], *, base_url: str, timeout: float
+        self,
+        open_session: Callable[[], CachedSession],
+        *,
+        base_url: str,
+        timeout: float,
+        waiting: int,
     ) -> None:
         self._open_session = open_session
         self._base_url = base_url
         self.timeout = timeout
+        self.room = WaitingRoom(waiting)
         self._lock = Lock()
+        self._opened: CachedSession | None = None
         self._flights: dict[tuple[str, bool], Future[Repository]] = {}
 
-    @cached_property
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "GitHubClient":
+        """Make the client that the settings describe. No I/O."""
+        return cls(
+            lambda: open_session(settings, check=read_answer),
+            base_url=settings.github_api_base,
+            timeout=settings.github_timeout,
+            waiting=settings.waiting,
+        )
+
+    @property
     def _session(self) -> CachedSession:
-        return self._open_session()
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open_session()
+            return self._opened
 
     def repository(self, name: str) -> Repository:
         """Give the metadata of the repository `owner/name`, from the cache while it is fresh.
@@ -68,10 +92,22 @@ class GitHubClient:
             RepositoryUnavailable: it does not exist, is not visible to our token, or is blocked.
             GitHubRateLimited: the limit is used up, and there is no copy.
             GitHubTimeout: GitHub did not answer in time, and there is no copy.
+            GitHubBusy: too many wait for GitHub, and there is no copy.
             GitHubFailed: GitHub is down or answers nonsense, and there is no copy; or it
                 rejected our token.
         """
-        return self._share(f"{self._base_url}/repos/{name}", name, refresh=False)
+        url = f"{self._base_url}/repos/{name}"
+        if found := self._copy(url, _is_fresh):
+            return found
+        try:
+            return self._share(url, name, refresh=False)
+        except (RepositoryUnavailable, TokenRejected):
+            raise
+        except GitHubError as error:
+            if copy := self._copy(url, _may_serve):
+                logger.warning("an expired copy serves %s: %s", url, describe(error))
+                return copy
+            raise
 
     def refresh(self, name: str, repository_id: int | None) -> Repository:
         """Have GitHub confirm or correct the metadata now; no copy serves in its place.
@@ -91,52 +127,50 @@ class GitHubClient:
         # The name is free, or another repository's by now.
         return self._share(f"{self._base_url}/repositories/{repository_id}", name, refresh=True)
 
+    def _copy(self, url: str, serves: Callable[[CachedResponse], bool]) -> Repository | None:
+        """Read the metadata in the cache, through redirects, if each answer on the way serves."""
+        for _ in range(REDIRECTS_MAX + 1):
+            copy = self._session.cache.get_response(cache_key(url))
+            if copy is None or not serves(copy):
+                return None
+            if copy.status_code == 200:
+                return read_answer(copy)
+            url = urljoin(url, copy.headers["Location"])
+        return None
+
     def _share(self, url: str, name: str, *, refresh: bool) -> Repository:
         """Let requests for one thing at the same time wait for one answer."""
         key = (cache_key(url), refresh)
-        with self._lock:
-            flight = self._flights.get(key)
-            leads = flight is None
-            if flight is None:
-                _ = self._session  # opened under the lock, so once
-                flight = self._flights[key] = Future()
-        if leads:
+        with self.room.place():
+            with self._lock:
+                flight = self._flights.get(key)
+                leads = flight is None
+                if flight is None:
+                    flight = self._flights[key] = Future()
+            if leads:
+                try:
+                    flight.set_result(self._fetch(url, name, refresh))
+                except BaseException as error:
+                    flight.set_exception(error)
+                finally:
+                    with self._lock:
+                        del self._flights[key]
             try:
-                flight.set_result(self._fetch(url, name, refresh))
-            except BaseException as error:
-                flight.set_exception(error)
-            finally:
-                with self._lock:
-                    del self._flights[key]
-        try:
-            return flight.result(self.timeout + 1)
-        except FutureTimeoutError as error:
-            raise self._timed_out() from error
+                return flight.result(self.timeout + 1)
+            except FutureTimeoutError as error:
+                raise self._timed_out() from error
 
     def _fetch(self, url: str, name: str, refresh: bool) -> Repository:
         deadline = time.monotonic() + self.timeout
         for _ in range(REDIRECTS_MAX + 1):
-            response = self._get(url, deadline, refresh)
+            self._heed_limit()
+            response = self._ask(url, deadline, refresh)
             if response.status_code == 200:
                 return read_answer(response)
             if response.status_code in REFUSALS:
                 raise self._refusal(name, url, response)
             url = urljoin(url, response.headers["Location"])
         raise GitHubFailed("GitHub redirects in circles.")
-
-    def _get(self, url: str, deadline: float, refresh: bool) -> AnyResponse:
-        """Get an answer from the cache or GitHub, or an expired copy where GitHub fails."""
-        try:
-            self._heed_limit(url, refresh)
-            return self._ask(url, deadline, refresh)
-        except GitHubError as error:
-            copy = self._session.cache.get_response(cache_key(url))
-            if refresh or copy is None:
-                raise
-            if datetime.now(timezone.utc) - received_at(copy) > STALE_MAX:
-                raise
-            logger.warning("an expired copy serves %s: %s", url, describe(error))
-            return copy
 
     def _ask(self, url: str, deadline: float, refresh: bool) -> AnyResponse:
         """Get metadata, a redirect or a refusal; a failure or a limit is raised."""
@@ -178,11 +212,8 @@ class GitHubClient:
         timeout = urllib3.Timeout(total=remaining, connect=remaining, read=remaining)
         return self._session.get(url, timeout=timeout, allow_redirects=False, refresh=refresh)
 
-    def _heed_limit(self, url: str, refresh: bool) -> None:
+    def _heed_limit(self) -> None:
         """Ask GitHub nothing while it limits us, in this process or another with our cache."""
-        cached = self._session.cache.get_response(cache_key(url))
-        if cached is not None and not cached.is_expired and not refresh:
-            return
         limit = self._session.cache.get_response(self._limit_key)
         if limit is not None and limit.expires is not None and not limit.is_expired:
             raise _limited(limit.expires)
@@ -195,7 +226,7 @@ class GitHubClient:
         """Tell what one of the REFUSALS means."""
         status = response.status_code
         if status == 401:
-            return GitHubFailed("GitHub rejected our token; check GITHUB_TOKEN.")
+            return TokenRejected("GitHub rejected our token; check GITHUB_TOKEN.")
         # Its copy may not come back should GitHub fail next.
         self._session.cache.delete(cache_key(url))
         if status == 451:
@@ -208,6 +239,14 @@ class GitHubClient:
 
     def _timed_out(self) -> GitHubTimeout:
         return GitHubTimeout(f"GitHub did not answer within {self.timeout:g} seconds.")
+
+
+def _is_fresh(copy: CachedResponse) -> bool:
+    return not copy.is_expired
+
+
+def _may_serve(copy: CachedResponse) -> bool:
+    return datetime.now(timezone.utc) - received_at(copy) <= STALE_MAX
 
 
 def _limited(expires: datetime) -> GitHubRateLimited:

@@ -7,7 +7,7 @@ the one that stores the task. A claim whose claimant died is taken over when its
 import hashlib
 import json
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,10 +30,13 @@ class Claim:
     claimed_at: datetime
 
 
-def claim(key: str, body: dict[str, Any], lease: float) -> Claim | int:
+def claim(
+    key: str, body: dict[str, Any], lease: float, waiting: AbstractContextManager[None]
+) -> Claim | int:
     """Claim the key, or give the id of the task that came of it.
 
-    While another request has the key, this waits for what comes of it, `lease` seconds at most.
+    While another request has the key, this waits for what comes of it, `lease` seconds at most
+    and in the context `waiting`.
 
     Raises:
         KeyUsed: the key came with another body before.
@@ -41,17 +44,14 @@ def claim(key: str, body: dict[str, Any], lease: float) -> Claim | int:
     """
     text = json.dumps(body, sort_keys=True, default=str)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
+    if found := _look(key, fingerprint, lease):
+        return found
     deadline = time.monotonic() + lease
-    while time.monotonic() < deadline:
-        with borrowed(), database.atomic():
-            found = _insert(key, fingerprint, lease) or _find(key)
-        if isinstance(found, Claim):
-            return found
-        if found is not None and found.fingerprint != fingerprint:
-            raise KeyUsed("Was used for another body; take a new key.")
-        if found is not None and found.task_id is not None:
-            return int(found.task_id)
-        time.sleep(POLL)
+    with waiting:
+        while time.monotonic() < deadline:
+            time.sleep(POLL)
+            if found := _look(key, fingerprint, lease):
+                return found
     raise KeyBusy("A request with this Idempotency-Key is still at work.", retry_after=RETRY_AFTER)
 
 
@@ -69,6 +69,17 @@ def release(claim: Claim) -> None:
     """Give a key back that no task came of; without a database its lease ends it."""
     with suppress(DatabaseUnavailable), borrowed(), database.atomic():
         _mine(IdempotencyKey.delete(), claim)
+
+
+def _look(key: str, fingerprint: str, lease: float) -> Claim | int | None:
+    """Claim the key or give its task's id, if it is free or has one."""
+    with borrowed(), database.atomic():
+        found = _insert(key, fingerprint, lease) or _find(key)
+    if isinstance(found, Claim) or found is None:
+        return found
+    if found.fingerprint != fingerprint:
+        raise KeyUsed("Was used for another body; take a new key.")
+    return found.task_id
 
 
 def _insert(key: str, fingerprint: str, lease: float) -> Claim | None:

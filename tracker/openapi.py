@@ -34,7 +34,8 @@ ERRORS = {
     422: "A field is invalid or unknown, or GitHub has no such repository for us.",
     500: "Something unforeseen; the log tells more under the request's ID.",
     502: "GitHub is failing, answers nonsense, or rejected our token.",
-    503: "The database can't serve now, or GitHub's rate limit is used up; see `Retry-After`.",
+    503: "The database can't serve now, or GitHub's rate limit is used up, or too many requests "
+    "wait for it; see `Retry-After`.",
     504: "GitHub did not answer in time.",
 }
 RETRY_AFTER = {

@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 
 from .errors import EmbeddedPostgresError
 
+# No settings of libpq's, and no secrets: the server may run as another account.
+INHERITED = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"}
+
 
 class Account(NamedTuple):
     """An account of the operating system."""
@@ -38,7 +41,7 @@ def run(folder: Path, program: str, *arguments: str) -> str:
         _let_reach(programs, account)
         _let_reach(folder, account)
         identity = {"user": account.uid, "group": account.gid, "extra_groups": []}
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_"))}
+    environment = {name: os.environ[name] for name in INHERITED & os.environ.keys()}
     # A file, not a pipe: the server inherits it, and a pipe would never see its end.
     with _signals_blocked(), tempfile.TemporaryFile("w+", errors="replace") as output:
         try:

@@ -6,11 +6,9 @@ from typing import Any
 from peewee import fn
 
 from . import idempotency, listing, migrations
-from .database import borrowed, database
+from .database import borrowed, database, repeatable
 from .errors import (
-    GitHubFailed,
-    GitHubRateLimited,
-    GitHubTimeout,
+    GitHubError,
     PreconditionFailed,
     RepositoryUnavailable,
     TaskNotFound,
@@ -21,7 +19,7 @@ from .models import MetadataStatus, Task
 from .repositories import Repository
 
 Precondition = Callable[[str], bool]  # of a task's entity tag
-LEASE = 30  # seconds beyond GitHub's time for a creation under a key to end
+LEASE = 5  # seconds beyond GitHub's time for a creation under a key to end
 
 
 def create_task(
@@ -44,7 +42,7 @@ def create_task(
     """
     if key is None:
         return _create(fields, github, optional, None), False
-    claim = idempotency.claim(key, fields, github.timeout + LEASE)
+    claim = idempotency.claim(key, fields, github.timeout + LEASE, github.room.place())
     if isinstance(claim, int):
         try:
             return get_task(claim), True
@@ -63,7 +61,9 @@ def _create(
     repository = None
     try:
         repository = github.repository(fields["repository"])
-    except (GitHubFailed, GitHubRateLimited, GitHubTimeout):
+    except RepositoryUnavailable:
+        raise
+    except GitHubError:
         if not optional:
             raise
     with borrowed(), database.atomic():
@@ -75,12 +75,14 @@ def _create(
         return task
 
 
+@repeatable
 def list_tasks(query: dict[str, Any]) -> listing.Page:
     """Give a page of the tasks that the query's filters let through, in its order."""
     with borrowed():
         return listing.read_page(**query)
 
 
+@repeatable
 def get_task(task_id: int) -> Task:
     """Give the task with this id.
 
@@ -162,6 +164,7 @@ def refresh_task(task_id: int, github: GitHubClient) -> Task:
     return get_task(task_id)
 
 
+@repeatable
 def check_ready() -> None:
     """Check that the database answers and has the schema that this code needs.
 

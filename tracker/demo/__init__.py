@@ -13,9 +13,7 @@ from ..config import EMBEDDED, INSTANCE, ROOT, load_settings
 from ..database import borrowed, configure
 from ..github import GitHubClient
 from ..models import Task
-from ..repositories import read_answer
 from ..schemas import TaskInputSchema
-from ..transport import open_session
 from .github import DATA, FAULTS_OWNER
 
 FOLDER = INSTANCE / "demo"
@@ -61,11 +59,7 @@ def _add_samples() -> None:
     """Store the sample tasks, through GitHub, in a database that has none."""
     settings = load_settings()
     configure(settings)
-    github = GitHubClient(
-        lambda: open_session(settings, check=read_answer),
-        base_url=settings.github_api_base,
-        timeout=settings.github_timeout,
-    )
+    github = GitHubClient.from_settings(settings)
     with embedded.if_wanted(settings.embedded_folder):
         migrations.upgrade(settings)
         with borrowed():

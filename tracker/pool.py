@@ -1,0 +1,68 @@
+"""A pool of PostgreSQL connections on which no request waits for long, whatever the server does."""
+
+import select
+import time
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+from playhouse.pool import PooledPostgresqlDatabase
+from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP
+
+CONNECT_TIMEOUT = 3  # seconds
+ANSWER_TIMEOUT = 7.0  # seconds; longer than a server that is well lets a statement run
+PAUSE = 1.0  # seconds without a new attempt after one to connect timed out
+
+
+class Connection(psycopg2.extensions.connection):
+    """A connection on which each statement has to be answered in time."""
+
+    patience = ANSWER_TIMEOUT
+
+
+def wait(connection: psycopg2.extensions.connection) -> None:
+    """Wait for the server to connect or to answer, for psycopg2's `set_wait_callback`.
+
+    The server's own statement_timeout can't help where the server itself hangs.
+
+    Raises:
+        psycopg2.OperationalError: it took too long; psycopg2 then closes the connection.
+    """
+    connecting = connection.status == STATUS_SETUP
+    patience = CONNECT_TIMEOUT if connecting else getattr(connection, "patience", None)
+    deadline = patience and time.monotonic() + patience
+    while (state := connection.poll()) != POLL_OK:
+        remaining = deadline and max(deadline - time.monotonic(), 0)
+        if not _ready(
+            connection, select.POLLIN if state == POLL_READ else select.POLLOUT, remaining
+        ):
+            raise psycopg2.OperationalError("the server does not answer")
+
+
+def _ready(connection: psycopg2.extensions.connection, events: int, timeout: float | None) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), events)
+    return bool(poll.poll(None if timeout is None else timeout * 1000))
+
+
+class Pool(PooledPostgresqlDatabase):
+    """Peewee's pool, with a look at a connection for a ping, and no queue to a dead host."""
+
+    _resume = 0.0
+
+    def _is_closed(self, connection: Any) -> bool:
+        # Nothing is due on an idle connection: what can be read from it is the news of its end.
+        return bool(connection.closed) or _ready(connection, select.POLLIN, 0)
+
+    def _connect(self) -> Any:
+        # Peewee connects under a lock. Those who waited for it must not each wait for the host too.
+        with self._pool_lock:
+            started = time.monotonic()
+            if started < self._resume and not self._connections:
+                raise psycopg2.OperationalError("the server did not answer just now")
+            try:
+                return super()._connect()
+            except psycopg2.OperationalError:
+                if time.monotonic() - started >= PAUSE:
+                    self._resume = time.monotonic() + PAUSE
+                raise

@@ -1,0 +1,53 @@
+"""A bound on the requests that wait for GitHub, so that others have threads while it hangs."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+
+from .errors import GitHubBusy
+
+SLOW = 1.0  # seconds, after which an answer is no longer worth a queue
+RETRY_AFTER = 5  # seconds, told to clients
+
+
+class WaitingRoom:
+    """Has so many places, and a queue before it while those inside leave it quickly."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._entered: list[float] = []  # when those inside came in, the first first
+        self._slow = False  # what the last one to leave found
+        self._changed = Condition()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take a place for the time of the block.
+
+        Raises:
+            GitHubBusy: all are taken, and GitHub is slow.
+        """
+        entered = self._enter()
+        try:
+            yield
+        finally:
+            self._leave(entered)
+
+    def _enter(self) -> float:
+        with self._changed:
+            while len(self._entered) >= self._places:
+                remaining = self._entered[0] + SLOW - time.monotonic()
+                if self._slow or remaining <= 0:
+                    raise GitHubBusy(
+                        "Too many requests wait for GitHub; try again.", retry_after=RETRY_AFTER
+                    )
+                self._changed.wait(remaining)
+            entered = time.monotonic()
+            self._entered.append(entered)
+            return entered
+
+    def _leave(self, entered: float) -> None:
+        with self._changed:
+            self._entered.remove(entered)
+            self._slow = time.monotonic() - entered >= SLOW
+            self._changed.notify()
