@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,34 @@ def _cursor(url: str) -> Any:
     connection = psycopg2.connect(url)
     connection.autocommit = True
     return connection.cursor()
+
+
+@pytest.fixture
+def report(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Add a row to the table of faults that ends the tests' output."""
+    return lambda fault, **columns: record_property("fault", {"fault": fault, **columns})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the failure tests measured, as a table in Markdown."""
+    tests = [test for tests in terminalreporter.stats.values() for test in tests]
+    rows = [
+        value
+        for test in tests
+        if getattr(test, "when", None) == "call"
+        for name, value in test.user_properties
+        if name == "fault"
+    ]
+    if not rows:
+        return
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    terminalreporter.section("faults")
+    for cells in (
+        columns,
+        ["---"] * len(columns),
+        *([str(row.get(c, "")) for c in columns] for row in rows),
+    ):
+        terminalreporter.write_line(f"| {' | '.join(cells)} |")
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg2.extensions
 import pytest
 import requests
 
+from load import workers
 from service import (
     GUNICORN,
     PATIENCE,
@@ -116,10 +116,6 @@ def test_an_embedded_database_outlives_each_worker(
         wait_for(lambda: len(workers(service)) == 2 and not set(first) & set(workers(service)))
         assert service.answers("/health/ready")
         assert postmaster.is_running()
-
-
-def workers(service: Service) -> list[psutil.Process]:
-    return psutil.Process(service.process.pid).children()
 
 
 def test_ctrl_c_is_the_masters_to_heed_and_waits_for_no_request(

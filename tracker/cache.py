@@ -79,7 +79,7 @@ class _Forgiving(BaseCache):
         self._resume = 0.0  # when to try again
 
     def get_response(self, key: str, default: Any = None) -> CachedResponse | None:
-        found = self._attempt(super().get_response, key)
+        found: CachedResponse | None = self._attempt(super().get_response, key)
         if found is None or found is _FAILED:
             found = self._spare.get_response(key) if self._failing else None
         return default if found is None else found  # a refusal that is kept counts as false
