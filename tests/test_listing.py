@@ -1,5 +1,6 @@
 """Lists of tasks: filters, orders, pages and search."""
 
+import json
 import urllib.parse
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -12,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracker.database import borrowed, database
-from tracker.listing import SORTS, Cursor, _parts
-from tracker.models import Priority, Status, Task
+from tracker.listing import COLUMNS, SORTS, Cursor, _parts
+from tracker.models import BIGINT_MAX, Priority, Status, Task
+from tracker.schemas import TaskSchema
 
 # The examples share one application, and leave nothing that another would mind.
 SUPPRESSED = [HealthCheck.function_scoped_fixture]
@@ -378,11 +380,44 @@ def test_pages_far_into_the_list_start_right_at_the_cursor(app: Flask) -> None:
         )
         database.execute_sql("ANALYZE tasks")
         for sort in SORTS:
-            row = Task.read().where(Task.stars == 25).get()
-            for part in _parts(sort, Cursor.after(row, sort)):
-                sql, values = part.limit(30).sql()
-                plan = database.execute_sql(f"EXPLAIN {sql}", values).fetchall()
+            place = Task.select(COLUMNS[sort.lstrip("-")].key, Task.id).where(Task.stars == 25)
+            value, task_id = place.tuples().first()
+            for part in _parts.__wrapped__(sort, True):
+                part._sql = f"EXPLAIN {part._sql}"
+                plan = part.run(value=value, id=task_id, limit=30).fetchall()
                 text = "\n".join(line for (line,) in plan)
                 assert "Index Scan" in text, (sort, text)
                 assert "Sort" not in text, (sort, text)
                 assert "Seq Scan" not in text, (sort, text)
+
+
+_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+_MOMENTS = st.datetimes(timezones=st.just(timezone.utc))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=SUPPRESSED)
+@given(
+    values=st.fixed_dictionaries(
+        {
+            "description": st.none() | _TEXT,
+            "tags": st.lists(
+                st.text('aé🎉\\"{},\u2028\x7f\x01', min_size=1, max_size=5), max_size=3
+            ),
+            "due_date": st.none() | st.dates(),
+            "repository_description": st.none() | _TEXT,
+            "repository_url": st.sampled_from([None, "https://github.com/a/b"]),
+            "language": st.none() | _TEXT,
+            "stars": st.none() | st.integers(0, BIGINT_MAX),
+            "archived": st.none() | st.booleans(),
+            "pushed_at": st.none() | _MOMENTS,
+            "metadata_fetched_at": st.none() | _MOMENTS,
+            "version": st.integers(1, BIGINT_MAX),
+        }
+    )
+)
+def test_a_list_is_what_the_schema_makes_of_its_tasks(app: Flask, values: dict[str, Any]) -> None:
+    task_id = add(**values)
+    with borrowed():
+        task = Task.find(task_id)
+    found = json.loads(app.test_client().get("/tasks?limit=1").data)
+    assert list(found[0].items()) == list(TaskSchema().dump(task).items())

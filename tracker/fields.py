@@ -74,7 +74,8 @@ class Timestamp(fields.DateTime):
     def _serialize(self, value: datetime | None, *args: Any, **kwargs: Any) -> str | None:
         if value is None:
             return None
-        return f"{value.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z"
+        moment = value.astimezone(timezone.utc).replace(tzinfo=None)
+        return f"{moment.isoformat(timespec='microseconds')}Z"
 
 
 class Flag(fields.Boolean):

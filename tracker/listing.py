@@ -3,14 +3,16 @@
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
-from peewee import SQL, ModelSelect, Tuple, fn
+from peewee import SQL, Expression, ModelSelect, Tuple, fn
 
-from .models import BIGINT_MAX, PRIORITY_RANK, Priority, Task
+from .models import BIGINT_MAX, PRIORITY_RANK, TASK_JSON, Task
+from .statements import Statement, bind
 
 DEFAULT_SORT = "-created_at"
 PUNCTUATION = r"[!-/:-@\[-`{-~\s]+"  # what the search column takes for blanks, and blanks
@@ -18,11 +20,10 @@ PUNCTUATION = r"[!-/:-@\[-`{-~\s]+"  # what the search column takes for blanks, 
 
 @dataclass(frozen=True)
 class Column:
-    """A column to sort by, and how its value travels in a cursor."""
+    """A column to sort by, and how its value is read from a cursor."""
 
     key: Any
     read: Callable[[Any], Any]
-    value: Callable[[Task], Any]
     nullable: bool = False
 
 
@@ -46,16 +47,14 @@ def _number(value: Any) -> int:
     return value
 
 
-_RANKS = {priority.value: rank for rank, priority in enumerate(Priority, 1)}
-
 COLUMNS = {
-    "created_at": Column(Task.created_at, _moment, lambda task: task.created_at),
-    "updated_at": Column(Task.updated_at, _moment, lambda task: task.updated_at),
-    "due_date": Column(Task.due_date, date.fromisoformat, lambda task: task.due_date, True),
-    "priority": Column(PRIORITY_RANK, _number, lambda task: _RANKS[task.priority]),
-    "stars": Column(Task.stars, _number, lambda task: task.stars, True),
-    "pushed_at": Column(Task.pushed_at, _moment, lambda task: task.pushed_at, True),
-    "title": Column(Task.title, _text, lambda task: task.title),
+    "created_at": Column(Task.created_at, _moment),
+    "updated_at": Column(Task.updated_at, _moment),
+    "due_date": Column(Task.due_date, date.fromisoformat, nullable=True),
+    "priority": Column(PRIORITY_RANK, _number),
+    "stars": Column(Task.stars, _number, nullable=True),
+    "pushed_at": Column(Task.pushed_at, _moment, nullable=True),
+    "title": Column(Task.title, _text),
 }
 SORTS = [sign + name for name in COLUMNS for sign in ("", "-")]
 
@@ -67,11 +66,6 @@ class Cursor:
     sort: str
     value: Any
     id: int
-
-    @classmethod
-    def after(cls, task: Task, sort: str) -> "Cursor":
-        """Give the place after this task."""
-        return cls(sort, COLUMNS[sort.lstrip("-")].value(task), task.id)
 
     @classmethod
     def parse(cls, text: str, sort: str) -> "Cursor":
@@ -98,9 +92,9 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Page:
-    """Some tasks in order, and the place after them if there are more."""
+    """Some tasks in order, each as JSON, and the place after them if there are more."""
 
-    tasks: list[Task]
+    tasks: list[str]
     next: Cursor | None
     total: int | None
 
@@ -109,54 +103,65 @@ def read_page(
     filters: dict[str, Any], sort: str, limit: int, cursor: Cursor | None, total: bool
 ) -> Page:
     """Read the page after the cursor, on the borrowed connection."""
-    tasks: list[Task] = []
-    for part in _parts(sort, cursor):
+    values = {name: _VALUES.get(name, _same)(value) for name, value in filters.items()}
+    place = {"value": cursor.value, "id": cursor.id} if cursor else {}
+    rows: list[Any] = []
+    for part in _parts(sort, cursor and (cursor.value is not None), *filters):
         # One more than asked for, to know whether there is a next page.
-        tasks.extend(_filtered(part, filters).limit(limit + 1 - len(tasks)))
-        if len(tasks) > limit:
+        rows += part.run(**values, **place, limit=limit + 1 - len(rows)).fetchall()
+        if len(rows) > limit:
             break
-    more = len(tasks) > limit
     return Page(
-        tasks[:limit],
-        Cursor.after(tasks[limit - 1], sort) if more else None,
-        _filtered(Task.select(), filters).count() if total else None,
+        [task for task, _, _ in rows[:limit]],
+        Cursor(sort, *rows[limit - 1][1:]) if len(rows) > limit else None,
+        _count(*filters).run(**values).fetchone()[0] if total else None,
     )
 
 
-def _filtered(select: "ModelSelect[Task]", filters: dict[str, Any]) -> "ModelSelect[Task]":
-    for name, value in filters.items():
-        select = select.where(_FILTERS[name](value))
-    return select
-
-
-def _parts(sort: str, cursor: Cursor | None) -> Iterator["ModelSelect[Task]"]:
-    """Give the list from the cursor on, as one or two ranges of the sort's index.
+@lru_cache(maxsize=1000)
+def _parts(sort: str, valued: bool | None, *filters: str) -> list[Statement]:
+    """Give the list from a cursor on, as one or two ranges of the sort's index.
 
     Nulls come last in both directions, as a range of their own: so one index serves both, and
-    each range starts right at the cursor, however far into the list it is.
+    each range starts right at the cursor, however far into the list it is. `valued` tells whether
+    the cursor has a value; None is for no cursor.
     """
     column = COLUMNS[sort.lstrip("-")]
     descending = sort.startswith("-")
+    rows = _filtered(Task.select(TASK_JSON, column.key, Task.id), filters).limit(bind("limit"))
 
-    def ordered(select: "ModelSelect[Task]", *keys: Any) -> "ModelSelect[Task]":
-        return select.order_by(*[key.desc() if descending else key.asc() for key in keys])
+    def ordered(*keys: Any) -> "ModelSelect[Task]":
+        return rows.order_by(*[key.desc() if descending else key.asc() for key in keys])
 
     def beyond(key: Any, place: Any) -> Any:
         return key < place if descending else key > place
 
-    if cursor is None or cursor.value is not None:
-        part = ordered(Task.read(), column.key, Task.id)
+    parts = []
+    if valued is not False:
+        part = ordered(column.key, Task.id)
         if column.nullable:
             part = part.where(column.key.is_null(False))
-        if cursor:
-            place = Tuple(cursor.value, cursor.id)
+        if valued:
+            place = Tuple(bind("value"), bind("id"))
             part = part.where(beyond(Tuple(column.key, Task.id), place))
-        yield part
+        parts.append(part)
     if column.nullable:
-        part = ordered(Task.read(), Task.id).where(column.key.is_null())
-        if cursor and cursor.value is None:
-            part = part.where(beyond(Task.id, cursor.id))
-        yield part
+        part = ordered(Task.id).where(column.key.is_null())
+        if valued is False:
+            part = part.where(beyond(Task.id, bind("id")))
+        parts.append(part)
+    return [Statement(part) for part in parts]
+
+
+@lru_cache(maxsize=1000)
+def _count(*filters: str) -> Statement:
+    return Statement(_filtered(Task.select(fn.count(SQL("*"))), filters))
+
+
+def _filtered(select: "ModelSelect[Task]", filters: Iterable[str]) -> "ModelSelect[Task]":
+    for name in filters:
+        select = select.where(_FILTERS[name])
+    return select
 
 
 def search_words(text: str) -> list[str]:
@@ -164,19 +169,23 @@ def search_words(text: str) -> list[str]:
     return [word for word in re.split(PUNCTUATION, text) if any(map(str.isalnum, word))]
 
 
-def _search(text: str) -> Any:
+def _search_query(text: str) -> str:
     # Punctuation is gone from the words, so none can end its quotes.
-    query = " & ".join(f"'{word}':*" for word in search_words(text))
-    return SQL("search @@ to_tsquery('simple', %s)", (query,))
+    return " & ".join(f"'{word}':*" for word in search_words(text))
 
 
-_FILTERS: dict[str, Callable[[Any], Any]] = {
-    "status": lambda value: Task.status == value,
-    "priority": lambda value: Task.priority == value,
-    "tag": lambda values: Task.tags.contains(*values),
-    "repository": lambda name: fn.lower(Task.repository) == name.lower(),
-    "archived": lambda value: Task.archived == value,
-    "metadata_status": lambda value: Task.metadata_status == value,
-    "due_before": lambda value: Task.due_date < value,
-    "q": _search,
+def _same(value: Any) -> Any:
+    return value
+
+
+_FILTERS = {
+    "status": Task.status == bind("status"),
+    "priority": Task.priority == bind("priority"),
+    "tag": Expression(Task.tags, "@>", bind("tag")),
+    "repository": fn.lower(Task.repository) == bind("repository"),
+    "archived": Task.archived == bind("archived"),
+    "metadata_status": Task.metadata_status == bind("metadata_status"),
+    "due_before": Task.due_date < bind("due_before"),
+    "q": Expression(Task.search, "@@", fn.to_tsquery("simple", bind("q"))),
 }
+_VALUES: dict[str, Callable[[Any], Any]] = {"repository": str.lower, "q": _search_query}

@@ -90,7 +90,7 @@ def get_task(task_id: int) -> Task:
         TaskNotFound: there is none.
     """
     with borrowed():
-        task: Task | None = Task.read().where(Task.id == task_id).first()
+        task = Task.find(task_id)
     if task is None:
         raise TaskNotFound(task_id)
     return task
@@ -159,8 +159,9 @@ def refresh_task(task_id: int, github: GitHubClient) -> Task:
         same &= Task.repository_id.is_null()
     else:
         same = (Task.repository_id == task.repository_id) | (same & Task.repository_id.is_null())
+    turn = values.get("repository_id") or task.repository_id or task.repository.lower()
     with borrowed(), database.atomic():
-        Task.update_all(same, **values)
+        Task.update_all(same, turn, **values)
     return get_task(task_id)
 
 
@@ -199,10 +200,10 @@ def _metadata(repository: Repository) -> dict[str, Any]:
 
 def _follow_rename(repository: Repository, besides: int = 0) -> None:
     """Give the tasks on a repository that GitHub has renamed its new name."""
-    renamed = (
-        (Task.repository_id == repository.id)
-        & (Task.repository != repository.name)
-        & (Task.metadata_fetched_at < repository.fetched_at)  # a cached answer may be older
-        & (Task.id != besides)
+    Task.follow_rename(
+        repository.id,
+        seen=repository.fetched_at,
+        besides=besides,
+        repository=repository.name,
+        repository_url=repository.url,
     )
-    Task.update_all(renamed, repository=repository.name, repository_url=repository.url)
