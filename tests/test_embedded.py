@@ -6,7 +6,9 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import psutil
 import psycopg2
 import pytest
 
+from service import wait_for
 from tracker import embedded
 from tracker.errors import EmbeddedPostgresError
 
@@ -125,6 +128,27 @@ def test_a_crash_of_everything_loses_nothing_that_was_committed(folder: Path) ->
         holder.kill()
         holder.wait(PATIENCE)
     with embedded.running(folder):
+        assert execute(folder, "SELECT answer FROM kept") == 42
+    assert running_postmaster(folder) is None
+
+
+def test_a_server_that_dies_is_started_again(folder: Path) -> None:
+    with embedded.running(folder):
+        execute(folder, "CREATE TABLE kept AS SELECT 42 AS answer")
+        busy = psycopg2.connect(**embedded.connection_parameters(folder))
+        with ThreadPoolExecutor() as threads:
+            # It outlives its server for as long as its statement runs, and no other may start.
+            sleep = threads.submit(
+                busy.cursor().execute, "SELECT sum(n) FROM generate_series(1, 10000000) n"
+            )
+            time.sleep(0.1)
+            first = running_postmaster(folder)
+            assert first
+            first.kill()
+            wait_for(lambda: running_postmaster(folder) not in (None, first))
+            sleep.exception()
+        busy.close()
+        wait_for(lambda: embedded._answers(folder))
         assert execute(folder, "SELECT answer FROM kept") == 42
     assert running_postmaster(folder) is None
 

@@ -48,7 +48,10 @@ def _ready(connection: psycopg2.extensions.connection, events: int, timeout: flo
 class Pool(PooledPostgresqlDatabase):
     """Peewee's pool, with a look at a connection for a ping, and no queue to a dead host."""
 
-    _resume = 0.0
+    def init(self, *args: Any, **kwargs: Any) -> None:
+        """Point the pool at another database."""
+        self._resume = 0.0  # when to try again to connect
+        super().init(*args, **kwargs)
 
     def _is_closed(self, connection: Any) -> bool:
         # Nothing is due on an idle connection: what can be read from it is the news of its end.
