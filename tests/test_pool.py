@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from flask import Flask
 
+from service import wait_for
 from tracker import pool
 from tracker.config import Settings
 from tracker.database import ConnectionLost, borrowed, configure, database, repeatable
@@ -20,10 +21,18 @@ def test_a_statement_that_the_server_does_not_answer_is_given_up(
     monkeypatch.setattr(pool.Connection, "patience", 0.2)
     started = time.monotonic()
     with pytest.raises(ConnectionLost), borrowed():
-        database.execute_sql("SELECT pg_sleep(3)")
-    assert time.monotonic() - started < 2
+        database.execute_sql("SELECT pg_sleep(1)")
+    assert time.monotonic() - started < 1
     assert database._in_use == {}
+    monkeypatch.undo()
     check_ready()
+    wait_for(_nothing_runs)
+
+
+def _nothing_runs() -> bool:
+    with borrowed():
+        query = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%'"
+        return database.execute_sql(query).fetchone() is None
 
 
 def test_a_server_that_accepts_and_is_silent_holds_up_no_queue(

@@ -51,7 +51,7 @@ class Pool(PooledPostgresqlDatabase):
     def init(self, *args: Any, **kwargs: Any) -> None:
         """Point the pool at another database."""
         self._resume = 0.0  # when to try again to connect
-        super().init(*args, **kwargs)
+        super().init(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _is_closed(self, connection: Any) -> bool:
         # Nothing is due on an idle connection: what can be read from it is the news of its end.
