@@ -11,7 +11,7 @@ from werkzeug.routing import IntegerConverter, Map
 from . import services
 from .github import GitHubClient
 from .listing import Page
-from .models import BIGINT_MAX, Task
+from .models import BIGINT_MAX, Task, etag
 from .openapi import declares
 from .parser import Blueprint
 from .schemas import (
@@ -89,8 +89,7 @@ class Tasks(MethodView):
         task is met once, whatever is inserted meanwhile.
         """
         page = services.list_tasks(query)
-        body = f"[{','.join(page.tasks)}]\n"
-        return Response(body, headers=_list_headers(page), mimetype="application/json")
+        return _json(f"[{','.join(page.tasks)}]", _list_headers(page))
 
     @tasks.arguments(TaskInputSchema(), example=EXAMPLE)
     @tasks.arguments(CreateQuerySchema(), location="query")
@@ -119,10 +118,10 @@ class TaskById(MethodView):
     @tasks.alt_response(304, description="It still has the `ETag` of If-None-Match.", headers=ETAG)
     @tasks.doc(parameters=[IF_NONE_MATCH])
     @declares(401, 404, 503)
-    def get(self, task_id: int) -> tuple[Task, dict[str, str]]:
+    def get(self, task_id: int) -> Response:
         """Read a task"""
-        task = services.get_task(task_id)
-        return task, _etag(task)
+        version, task = services.read_task(task_id)
+        return _json(task, {"ETag": etag(version)})
 
     @tasks.arguments(TaskInputSchema(), example=EXAMPLE)
     @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
@@ -175,18 +174,22 @@ def refresh(task_id: int) -> tuple[Task, dict[str, str]]:
 @tasks.after_request
 def answer_conditionally(response: Response) -> Response:
     """Turn an answer that the client has already into a 304."""
-    if response.status_code == 200:
+    if "If-None-Match" in request.headers and response.status_code == 200:
         response.make_conditional(request)
     return response
+
+
+def _json(text: str, headers: dict[str, str]) -> Response:
+    return Response(f"{text}\n", headers=headers, mimetype="application/json")
 
 
 def _etag(task: Task) -> dict[str, str]:
     return {"ETag": task.etag}
 
 
-def _if_match(etag: str) -> bool:
+def _if_match(tag: str) -> bool:
     """Tell whether the request's If-Match, if it has one, holds for this entity tag."""
-    return "If-Match" not in request.headers or request.if_match.contains(etag.strip('"'))
+    return "If-Match" not in request.headers or request.if_match.contains(tag.strip('"'))
 
 
 def _list_headers(page: Page) -> dict[str, str]:

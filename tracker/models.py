@@ -70,6 +70,11 @@ _SEARCH = r"""
 """
 
 
+def etag(version: int) -> str:
+    """Give the entity tag of a task at this version, quotes included."""
+    return f'"{version}"'
+
+
 class Task(Model):
     """A task and what GitHub says of its repository; the row that `tasks` holds."""
 
@@ -134,7 +139,7 @@ class Task(Model):
     @property
     def etag(self) -> str:
         """The entity tag of the task as it is, quotes included."""
-        return f'"{self.version}"'
+        return etag(self.version)
 
     @classmethod
     def columns(cls) -> list[Any]:
@@ -145,6 +150,12 @@ class Task(Model):
     def find(cls, task_id: int) -> "Task | None":
         """Read the task with this id, if there is one."""
         return _first(_select().run(id=task_id))
+
+    @classmethod
+    def find_json(cls, task_id: int) -> tuple[int, str] | None:
+        """Read the version and the JSON of the task with this id, if there is one."""
+        row: tuple[int, str] | None = _select_json().run(id=task_id).fetchone()
+        return row
 
     @classmethod
     def insert_returning(cls, values: dict[str, Any]) -> "Task":
@@ -205,6 +216,11 @@ def _first(cursor: Any) -> Task | None:
 @cache
 def _select() -> Statement:
     return Statement(Task.select(*Task.columns()).where(Task.id == bind("id")))
+
+
+@cache
+def _select_json() -> Statement:
+    return Statement(Task.select(Task.version, TASK_JSON).where(Task.id == bind("id")))
 
 
 @cache

@@ -94,14 +94,17 @@ def declares(*codes: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a view's error answers in the document, those of every view without saying."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        declared = view
         for code in (400, *codes, 500):
-            view = flask_smorest.Blueprint.alt_response(
+            declared = flask_smorest.Blueprint.alt_response(
                 _ANY,
                 code,
                 schema=ErrorSchema,
                 description=ERRORS[code],
                 headers=RETRY_AFTER if code == HTTPStatus.SERVICE_UNAVAILABLE else None,
-            )(view)
+            )(declared)
+        # The document's part alone: a wrapper for each code would do nothing, at each request.
+        view._apidoc = declared._apidoc  # type: ignore[attr-defined]
         return view
 
     return decorate

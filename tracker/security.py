@@ -8,8 +8,8 @@ from flask_smorest import abort
 
 from .config import Settings
 
+POLICY = "Content-Security-Policy"
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -32,8 +32,9 @@ def init_app(app: Flask, settings: Settings) -> None:
 
     @app.after_request
     def protect(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
+        if POLICY not in response.headers:
+            response.headers[POLICY] = "default-src 'none'; frame-ancestors 'none'"
+        response.headers.extend(HEADERS)
         return response
 
 

@@ -83,6 +83,20 @@ def list_tasks(query: dict[str, Any]) -> listing.Page:
 
 
 @repeatable
+def read_task(task_id: int) -> tuple[int, str]:
+    """Give the version and the JSON of the task with this id.
+
+    Raises:
+        TaskNotFound: there is none.
+    """
+    with borrowed():
+        found = Task.find_json(task_id)
+    if found is None:
+        raise TaskNotFound(task_id)
+    return found
+
+
+@repeatable
 def get_task(task_id: int) -> Task:
     """Give the task with this id.
 
