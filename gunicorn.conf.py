@@ -4,11 +4,12 @@ import atexit
 import math
 import os
 import signal
-import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from gunicorn.sock import TCP6Socket, TCPSocket
 
 from tracker import embedded, logs, migrations
 from tracker.config import SettingsError, load_settings
@@ -34,7 +35,7 @@ access_log_format = logs.ACCESS_FORMAT
 
 def on_starting(server: Any) -> None:
     """Start the embedded database, if it is wanted, in the master alone."""
-    _check_addresses(server.address)
+    server.LISTENERS = _listen(server)
     folder = settings.embedded_folder
     if folder is None:
         return
@@ -72,18 +73,20 @@ def when_ready(server: Any) -> None:
         )
 
 
-def _check_addresses(addresses: list[Any]) -> None:
-    """See that they are free before anything else is started."""
-    if {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys():  # open, and handed down to us
-        return
-    for host, port in (address for address in addresses if isinstance(address, tuple)):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                sys.exit(
-                    f"error: can't listen on {host}:{port} ({error.strerror}); "
-                    "stop what uses it, or set HOST or PORT"
-                )
+def _listen(server: Any) -> list[Any]:
+    """Take the addresses before anything else is started, so that nobody else can meanwhile."""
+    addresses = server.address
+    inherited = {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys()  # open, and handed down to us
+    if inherited or not all(isinstance(address, tuple) for address in addresses):
+        return []
+    listeners = []
+    for host, port in addresses:
+        kind = TCP6Socket if ":" in host else TCPSocket
+        try:
+            listeners.append(kind((host, port), server.cfg, server.log))
+        except OSError as error:
+            sys.exit(
+                f"error: can't listen on {host}:{port} ({error.strerror}); "
+                "stop what uses it, or set HOST or PORT"
+            )
+    return listeners

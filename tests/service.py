@@ -62,10 +62,14 @@ class Service:
 
 @contextmanager
 def started(
-    command: Sequence[str], environment: dict[str, str], output: Path, folder: Path = ROOT
+    command: Sequence[str],
+    environment: dict[str, str],
+    output: Path,
+    folder: Path = ROOT,
+    port: int | None = None,
 ) -> Iterator[Service]:
     """Start a command on a free port; in the end nothing of it is left, however the block ends."""
-    port = free_port()
+    port = port or free_port()
     with output.open("wb") as file:
         process = subprocess.Popen(
             command,
@@ -86,10 +90,13 @@ def started(
 
 @contextmanager
 def served(
-    environment: dict[str, str], output: Path, command: Sequence[str] = GUNICORN
+    environment: dict[str, str],
+    output: Path,
+    command: Sequence[str] = GUNICORN,
+    port: int | None = None,
 ) -> Iterator[Service]:
     """Serve with gunicorn."""
-    with started(command, environment, output) as service:
+    with started(command, environment, output, port=port) as service:
         wait_for(service.answers)
         yield service
 

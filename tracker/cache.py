@@ -3,7 +3,8 @@
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -58,15 +59,27 @@ def _open_sqlite(path: Path) -> BaseCache:
 
 
 class _Connection(sqlite3.Connection):
-    """A connection whose transaction can fail to begin: requests-cache would try for ever."""
+    """A connection whose failures are told: requests-cache hides them, or tries for ever."""
 
     def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
-        try:
+        with self._telling(sql):
             return super().execute(sql, *args)
+
+    def commit(self) -> None:
+        with self._telling("COMMIT"):
+            super().commit()
+
+    @contextmanager
+    def _telling(self, sql: str) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.OperationalError as error:
-            if sql == "BEGIN IMMEDIATE":  # requests-cache repeats it after an OperationalError
-                raise sqlite3.DatabaseError(str(error)) from error
-            raise
+            if sql.startswith("ALTER TABLE"):  # requests-cache tries whether it is needed
+                raise
+            with suppress(sqlite3.Error):
+                self.rollback()
+            # requests-cache handles each OperationalError, and nothing else.
+            raise sqlite3.DatabaseError(str(error)) from error
 
 
 class _Forgiving(BaseCache):

@@ -83,7 +83,11 @@ def borrowed() -> Iterator[None]:
             yield
         except PeeweeException as error:
             if database.connection().closed:
+                database.close_idle()  # they fare no better: the next attempt needs a new one
                 raise ConnectionLost(UNREACHABLE, retry_after=RETRY_AFTER) from error
+            if opened and _code(error) == READ_ONLY:
+                database.close_idle()  # a session may keep what it was told when it began
+                database.manual_close()
             raise
         finally:
             if opened:
@@ -119,10 +123,11 @@ def translated() -> Iterator[None]:
         raise DatabaseUnavailable(message, retry_after=RETRY_AFTER) from error
 
 
+READ_ONLY = "25006"
 # What PostgreSQL's error codes mean for a client, where the server's state is to blame.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _MESSAGES = {
-    "25006": "The database is read-only now; try again later.",
+    READ_ONLY: "The database is read-only now; try again later.",
     "42P01": SCHEMA_OUTDATED,
     "42703": SCHEMA_OUTDATED,
     "40P01": "The database was busy with the same tasks; try again.",
@@ -132,8 +137,12 @@ _MESSAGES = {
 }
 
 
+def _code(error: PeeweeException) -> str:
+    return getattr(getattr(error, "orig", None), "pgcode", None) or ""
+
+
 def _unavailability(error: PeeweeException) -> str | None:
-    code = getattr(getattr(error, "orig", None), "pgcode", None) or ""
+    code = _code(error)
     if isinstance(error, OperationalError | InterfaceError):
         return _MESSAGES.get(code, UNREACHABLE)
     return _MESSAGES.get(code)

@@ -30,6 +30,9 @@ class Claim:
     claimed_at: datetime
 
 
+_owed: set[Claim] = set()  # claims of this process to be given back, once there is a database
+
+
 def claim(
     key: str, body: dict[str, Any], lease: float, waiting: AbstractContextManager[None]
 ) -> Claim | int:
@@ -42,6 +45,7 @@ def claim(
         KeyUsed: the key came with another body before.
         KeyBusy: the other request has still not ended.
     """
+    _give_back()
     text = json.dumps(body, sort_keys=True, default=str)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
     if found := _look(key, fingerprint, lease):
@@ -66,9 +70,17 @@ def settle(claim: Claim, task_id: int) -> None:
 
 
 def release(claim: Claim) -> None:
-    """Give a key back that no task came of; without a database its lease ends it."""
-    with suppress(DatabaseUnavailable), borrowed(), database.atomic():
-        _mine(IdempotencyKey.delete(), claim)
+    """Give a key back that no task came of; without a database, once there is one again."""
+    _owed.add(claim)
+    with suppress(DatabaseUnavailable):
+        _give_back()
+
+
+def _give_back() -> None:
+    for claim in list(_owed):
+        with borrowed(), database.atomic():
+            _mine(IdempotencyKey.delete(), claim)
+        _owed.discard(claim)
 
 
 def _look(key: str, fingerprint: str, lease: float) -> Claim | int | None:
