@@ -221,6 +221,7 @@ def test_all_processes_killed_at_once_lose_nothing(
         assert nothing_left(again)
 
 
+@pytest.mark.slow
 def test_an_embedded_server_killed_alone_comes_back_by_itself(
     embedded_environment: dict[str, str],
     folder: Path,
@@ -264,6 +265,7 @@ def test_an_embedded_server_killed_alone_comes_back_by_itself(
         assert nothing_left(service)
 
 
+@pytest.mark.slow
 def test_two_starts_on_one_new_folder_share_it(
     embedded_environment: dict[str, str], folder: Path, tmp_path: Path
 ) -> None:

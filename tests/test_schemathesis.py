@@ -14,7 +14,7 @@ RUN = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathe
 PHASES = "examples,coverage,fuzzing,stateful"
 
 
-@pytest.mark.parametrize("token", [None, "a-token"])
+@pytest.mark.parametrize("token", [None, pytest.param("a-token", marks=pytest.mark.slow)])
 def test_the_running_service_conforms_to_its_document(
     environment: dict[str, str], github: GitHub, tmp_path: Path, token: str | None
 ) -> None:

@@ -86,7 +86,7 @@ def command_lines(processes: Iterable[psutil.Process]) -> list[str]:
     return [" ".join(process.cmdline()) for process in processes]
 
 
-@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("log_format", ["text", pytest.param("json", marks=pytest.mark.slow)])
 def test_no_secret_is_told_whatever_fails(
     environment: dict[str, str],
     empty_database_url: str,
