@@ -18,7 +18,7 @@ import psutil
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 30  # seconds
+PATIENCE = 120  # seconds; a busy machine starts slowly
 PORT = "{port}"  # in a command, stands for the port
 WORKERS = "2"
 THREADS = "16"
@@ -39,7 +39,11 @@ class Service:
 
 
 def _uvicorn(app: str) -> tuple[str, ...]:
-    return ("uvicorn", app, "--workers", WORKERS, "--no-access-log", "--port", PORT)
+    return (
+        *("uvicorn", app, "--workers", WORKERS, "--port", PORT, "--no-access-log"),
+        # Or it ends workers that a busy machine has kept from answering it for 5 seconds.
+        *("--timeout-worker-healthcheck", "60"),
+    )
 
 
 _FASTAPI_TABLE = ("benchmarks.peers.fastapi_tasks",)
