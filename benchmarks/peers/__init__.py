@@ -1,0 +1,1 @@
+"""Other ways to build the service, each as its own documentation recommends."""

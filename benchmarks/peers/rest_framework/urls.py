@@ -1,0 +1,9 @@
+"""The routes, without the slash at the end that ours don't have."""
+
+from rest_framework.routers import SimpleRouter
+
+from benchmarks.peers.rest_framework.views import TaskViewSet
+
+router = SimpleRouter(trailing_slash=False)
+router.register("tasks", TaskViewSet)
+urlpatterns = router.urls
