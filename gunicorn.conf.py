@@ -24,6 +24,7 @@ host = f"[{settings.host}]" if ":" in settings.host else settings.host
 bind = f"{host}:{settings.port}"
 workers = settings.web_concurrency
 worker_class = "tracker.worker.Worker"
+logger_class = "tracker.worker.Logger"
 threads = settings.threads + settings.waiting
 keepalive = 75  # seconds; longer than a proxy in front keeps its idle connections
 graceful_timeout = 20 + math.ceil(settings.github_timeout)  # seconds; the longest request

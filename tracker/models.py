@@ -215,29 +215,30 @@ def _first(cursor: Any) -> Task | None:
 
 @cache
 def _select() -> Statement:
-    return Statement(Task.select(*Task.columns()).where(Task.id == bind("id")))
+    return Statement(Task.select(*Task.columns()).where(Task.id == bind("id")), prepared=True)
 
 
 @cache
 def _select_json() -> Statement:
-    return Statement(Task.select(Task.version, TASK_JSON).where(Task.id == bind("id")))
+    found = Task.select(Task.version, TASK_JSON).where(Task.id == bind("id"))
+    return Statement(found, prepared=True)
 
 
 @cache
 def _insert(*names: str) -> Statement:
     values = {name: bind(name) for name in names}
-    return Statement(Task.insert(**values).returning(*Task.columns()))
+    return Statement(Task.insert(**values).returning(*Task.columns()), prepared=True)
 
 
 @cache
 def _update(*names: str) -> Statement:
     changed = _changed({name: bind(name) for name in names})
-    return Statement(changed.where(_unchanged()).returning(*Task.columns()))
+    return Statement(changed.where(_unchanged()).returning(*Task.columns()), prepared=True)
 
 
 @cache
 def _delete() -> Statement:
-    return Statement(Task.delete().where(_unchanged()))
+    return Statement(Task.delete().where(_unchanged()), prepared=True)
 
 
 @cache
@@ -245,7 +246,7 @@ def _other_names() -> Statement:
     # As two ranges of an index, which an inequality could not use.
     other = (Task.repository < bind("name")) | (Task.repository > bind("name"))
     others = (Task.repository_id == bind("repository_id")) & other
-    return Statement(Task.select(Task.id).where(others).limit(1))
+    return Statement(Task.select(Task.id).where(others).limit(1), prepared=True)
 
 
 def _changed(values: dict[str, Any]) -> ModelUpdate:

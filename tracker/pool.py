@@ -19,6 +19,10 @@ class Connection(psycopg2.extensions.connection):
 
     patience = ANSWER_TIMEOUT
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.prepared: set[str] = set()  # the names of statements that the server has planned
+
 
 def wait(connection: psycopg2.extensions.connection) -> None:
     """Wait for the server to connect or to answer, for psycopg2's `set_wait_callback`.

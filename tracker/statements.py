@@ -1,6 +1,7 @@
 """Peewee's queries as statements that are compiled once: that takes longer than to run them."""
 
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from peewee import SQL, BaseQuery
@@ -21,13 +22,30 @@ def bind(name: str) -> SQL:
 
 
 class Statement:
-    """A query whose values come each time that it is run, on the borrowed connection."""
+    """A query whose values come each time that it is run, on the borrowed connection.
 
-    def __init__(self, query: BaseQuery) -> None:
+    A `prepared` one is planned by PostgreSQL once for each connection too, for one plan whatever
+    the values: that is for queries by a key.
+    """
+
+    _numbers = count(1)
+
+    def __init__(self, query: BaseQuery, *, prepared: bool = False) -> None:
         self._sql, self._parameters = query.sql()
+        if prepared:
+            self._name = f"statement_{next(self._numbers)}"
+            places = [f"${number}" for number in range(1, len(self._parameters) + 1)]
+            self._preparation = f"PREPARE {self._name} AS {self._sql % tuple(places)}"
+            self._sql = f"EXECUTE {self._name} ({', '.join(['%s'] * len(places))})"
+        self._prepared = prepared
 
     def run(self, **values: Any) -> Any:
         """Run it with the values that it binds, and give the cursor with its rows."""
+        if self._prepared:
+            known = database.connection().prepared
+            if self._name not in known:
+                database.execute_sql(self._preparation)
+                known.add(self._name)
         return database.execute_sql(
             self._sql,
             [

@@ -1,14 +1,25 @@
 """gunicorn's threaded worker, with our error answers for requests that never reach Flask."""
 
 import json
+import logging
 import uuid
 from http import HTTPStatus
 from typing import Any
 
+import gunicorn.glogging
 from gunicorn import util
 from gunicorn.workers.gthread import ThreadWorker
 
 from .logs import REQUEST_ID
+
+
+class Logger(gunicorn.glogging.Logger):
+    """gunicorn's logger, which spares the work for access lines that nobody wants."""
+
+    def access(self, *args: Any) -> None:
+        """Log a request, where LOG_LEVEL lets it through."""
+        if self.access_log.isEnabledFor(logging.INFO):
+            super().access(*args)
 
 
 class Worker(ThreadWorker):
