@@ -11,7 +11,7 @@ from typing import Any
 
 from peewee import SQL, Expression, ModelSelect, Tuple, fn
 
-from .models import BIGINT_MAX, PRIORITY_RANK, TASK_JSON, Task
+from .models import BIGINT_MAX, PRIORITY_RANK, TASK_JSON, Priority, Task
 from .statements import Statement, bind
 
 DEFAULT_SORT = "-created_at"
@@ -35,7 +35,7 @@ def _text(value: Any) -> str:
 
 
 def _moment(value: Any) -> datetime:
-    moment = datetime.fromisoformat(value)
+    moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
     if moment.tzinfo is None:
         raise ValueError
     return moment
@@ -56,6 +56,7 @@ COLUMNS = {
     "pushed_at": Column(Task.pushed_at, _moment, nullable=True),
     "title": Column(Task.title, _text),
 }
+_RANKS = {priority.value: rank for rank, priority in enumerate(Priority, 1)}
 SORTS = [sign + name for name in COLUMNS for sign in ("", "-")]
 
 
@@ -66,6 +67,13 @@ class Cursor:
     sort: str
     value: Any
     id: int
+
+    @classmethod
+    def after(cls, task: str, sort: str) -> "Cursor":
+        """Give the place after this task, which comes as JSON."""
+        name, found = sort.lstrip("-"), json.loads(task)
+        value = _RANKS[found[name]] if name == "priority" else found[name]
+        return cls(sort, None if value is None else COLUMNS[name].read(value), found["id"])
 
     @classmethod
     def parse(cls, text: str, sort: str) -> "Cursor":
@@ -105,15 +113,16 @@ def read_page(
     """Read the page after the cursor, on the borrowed connection."""
     values = {name: _VALUES.get(name, _same)(value) for name, value in filters.items()}
     place = {"value": cursor.value, "id": cursor.id} if cursor else {}
-    rows: list[Any] = []
+    tasks: list[str] = []
     for part in _parts(sort, cursor and (cursor.value is not None), *filters):
         # One more than asked for, to know whether there is a next page.
-        rows += part.run(**values, **place, limit=limit + 1 - len(rows)).fetchall()
-        if len(rows) > limit:
+        rows = part.run(**values, **place, limit=limit + 1 - len(tasks)).fetchall()
+        tasks += [task for (task,) in rows]
+        if len(tasks) > limit:
             break
     return Page(
-        [task for task, _, _ in rows[:limit]],
-        Cursor(sort, *rows[limit - 1][1:]) if len(rows) > limit else None,
+        tasks[:limit],
+        Cursor.after(tasks[limit - 1], sort) if len(tasks) > limit else None,
         _count(*filters).run(**values).fetchone()[0] if total else None,
     )
 
@@ -128,7 +137,7 @@ def _parts(sort: str, valued: bool | None, *filters: str) -> list[Statement]:
     """
     column = COLUMNS[sort.lstrip("-")]
     descending = sort.startswith("-")
-    rows = _filtered(Task.select(TASK_JSON, column.key, Task.id), filters).limit(bind("limit"))
+    rows = _filtered(Task.select(TASK_JSON), filters).limit(bind("limit"))
 
     def ordered(*keys: Any) -> "ModelSelect[Task]":
         return rows.order_by(*[key.desc() if descending else key.asc() for key in keys])
