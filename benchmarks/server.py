@@ -16,6 +16,7 @@ from tracker import embedded
 from tracker.demo.github import DATA
 
 SEED = Path(__file__).with_name("seed.sql")
+MEMORY = "/dev/shm"
 REPOSITORIES = 1_000  # that the tasks are about, the stand-in's among them
 
 
@@ -72,8 +73,12 @@ class Server:
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """Have a new PostgreSQL run for the time of the block, in a folder that goes with it."""
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+    """Have a new PostgreSQL run for the time of the block, in a folder that goes with it.
+
+    In memory, where there is such a folder: what a disk takes to flush a commit would hide the rest.
+    """
+    memory = MEMORY if Path(MEMORY).is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=memory) as folder:
         data = Path(folder) / "postgres"
         with embedded.running(data):
             yield Server(data)
