@@ -75,7 +75,7 @@ class Server:
 def running() -> Iterator[Server]:
     """Have a new PostgreSQL run for the time of the block, in a folder that goes with it.
 
-    In memory, where there is such a folder: what a disk takes to flush a commit would hide the rest.
+    In memory, where there is such a folder: a disk's time to flush a commit would hide the rest.
     """
     memory = MEMORY if Path(MEMORY).is_dir() else None
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=memory) as folder:
