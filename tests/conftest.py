@@ -41,7 +41,9 @@ def report(record_property: Callable[[str, object], None]) -> Callable[..., None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the failure tests measured, as a table in Markdown."""
+    """Print what the failure tests measured, as a table in Markdown, where they were asked for."""
+    if terminalreporter.config.getoption("markexpr") == "not slow":
+        return
     tests = [test for tests in terminalreporter.stats.values() for test in tests]
     rows = [
         value

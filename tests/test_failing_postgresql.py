@@ -24,7 +24,13 @@ pytestmark = pytest.mark.failure
 
 DATABASE = "hurt"
 OURS = f"application_name = 'github-task-tracker' AND datname = '{DATABASE}'"
-SLOW = ("pool exhausted", "server restarted with no goodbye", "statement that runs too long")
+SLOW = (
+    "connections terminated",
+    "one of the server's processes killed",
+    "pool exhausted",
+    "server restarted with no goodbye",
+    "statement that runs too long",
+)
 MARGIN = 2.0  # seconds for all that a request does besides waiting for PostgreSQL
 
 

@@ -120,6 +120,7 @@ def test_a_worker_killed_in_mid_request_is_replaced_and_its_requests_repeated(
     assert found.seen()[CUT] > 0
 
 
+@pytest.mark.slow
 def test_sigterm_under_load_lets_requests_in_flight_finish(
     environment: dict[str, str], tmp_path: Path, github: GitHub, report: Callable[..., None]
 ) -> None:

@@ -22,6 +22,10 @@ from tracker.demo.github import GitHub
 
 pytestmark = pytest.mark.failure
 
+CLIENTS = 200
+WARM_UP = 20  # seconds, in which a worker loads what it needs
+SECONDS = 60
+GROWTH = 0.15  # of the memory after the warm-up
 POOL = 2 * 16  # WEB_CONCURRENCY times THREADS
 SLACK = 8  # descriptors
 
@@ -122,23 +126,12 @@ def memory(service: Service) -> int:
     return sum(int(worker.memory_full_info().uss) for worker in workers(service))
 
 
-@pytest.mark.parametrize(
-    ("clients", "warm_up", "seconds", "growth"),
-    [
-        # In its first seconds a worker still loads what it needs.
-        pytest.param(50, 1, 3, 2.0, id="50-clients-for-a-moment"),
-        pytest.param(200, 20, 60, 0.15, id="200-clients-for-a-minute", marks=pytest.mark.slow),
-    ],
-)
-def test_many_clients_are_all_served_and_nothing_grows(
+@pytest.mark.slow
+def test_200_clients_are_all_served_for_a_minute_and_nothing_grows(
     environment: dict[str, str],
     github: GitHub,
     tmp_path: Path,
     report: Callable[..., None],
-    clients: int,
-    warm_up: float,
-    seconds: float,
-    growth: float,
 ) -> None:
     url, repositories = environment["DATABASE_URL"], list(github.repositories)
     with served({**environment, "GITHUB_TIMEOUT": ""}, tmp_path / "output") as service:
@@ -146,18 +139,18 @@ def test_many_clients_are_all_served_and_nothing_grows(
         for repository in repositories:
             assert service.post(repository).status_code == 201
         with slow_clients(service):
-            first = load(service, repositories, clients, warm_up)
+            first = load(service, repositories, CLIENTS, WARM_UP)
             wait_for(lambda: idle(service))
             before = connections(url), descriptors(service), memory(service)
             pids = workers(service)
-            seen = load(service, repositories, clients, seconds)
+            seen = load(service, repositories, CLIENTS, SECONDS)
             wait_for(lambda: descriptors(service) <= before[1] + SLACK)
             after = connections(url), descriptors(service), memory(service)
             assert workers(service) == pids
         wait_for(lambda: descriptors(service) <= before[1])
         created, there = (first.statuses + seen.statuses)[201], stored(url)
         report(
-            f"load: {clients} clients for {seconds} s, and slow ones",
+            f"load: {CLIENTS} clients for {SECONDS} s, and slow ones",
             tries=sum(seen.statuses.values()),
             seen=dict(sorted(seen.statuses.items())),
             recovery="",
@@ -173,7 +166,7 @@ def test_many_clients_are_all_served_and_nothing_grows(
     assert set(first.statuses) | set(seen.statuses) == {200, 201}
     assert there == created
     assert after[0] <= POOL
-    assert after[2] / before[2] - 1 < growth
+    assert after[2] / before[2] - 1 < GROWTH
 
 
 def stored(url: str) -> int:
