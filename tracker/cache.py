@@ -73,7 +73,8 @@ class _Connection(sqlite3.Connection):
     def _telling(self, sql: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
+        # A SystemError where another thread's read has cleared the reason before it was looked at.
+        except (sqlite3.OperationalError, SystemError) as error:
             if sql.startswith("ALTER TABLE"):  # requests-cache tries whether it is needed
                 raise
             with suppress(sqlite3.Error):
