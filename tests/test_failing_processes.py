@@ -261,7 +261,8 @@ def test_an_embedded_server_killed_alone_comes_back_by_itself(
             before=before,
             after=after,
         )
-        assert service.log.count("PostgreSQL has died; starting it again") == tries
+        # One that is killed while it is being started belongs to the same start.
+        assert 1 <= service.log.count("PostgreSQL has died; starting it again") <= tries
         assert service.end() == 0
         assert nothing_left(service)
 
