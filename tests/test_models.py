@@ -1,5 +1,6 @@
 """The task's rules, as the database itself keeps them."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
@@ -86,11 +87,28 @@ def test_the_database_takes_what_is_within_the_rules(values: dict[str, Any]) -> 
 
 def test_an_update_from_an_old_version_changes_nothing() -> None:
     task = Task.create(**VALID)
-    first = Task.get_by_id(task.id).update_if_unchanged({"title": "First"})
+    first = Task.update_one(task.id, {"title": "First"}, [1, 7])
     assert first is not None
-    assert (first.title, first.version) == ("First", 2)
-    assert task.update_if_unchanged({"title": "Second"}) is None
+    assert (json.loads(first.json)["title"], first.version) == ("First", 2)
+    assert Task.update_one(task.id, {"title": "Second"}, [1, 7]) is None
+    assert Task.update_one(task.id, {"title": "Second"}, []) is None
     assert Task.get_by_id(task.id).title == "First"
+
+
+@pytest.mark.parametrize("name", [*VALID, *METADATA, "description", "tags", "due_date"])
+def test_an_update_with_what_is_there_already_is_none(name: str) -> None:
+    task = Task.get_by_id(Task.create(**VALID | METADATA, tags=["a", "b"]).id)
+    same = Task.update_one(task.id, {name: getattr(task, name)}, None)
+    assert same is not None
+    assert Task.get_by_id(task.id).__data__ == task.__data__
+
+
+def test_an_update_of_one_value_among_others_is_a_version() -> None:
+    task = Task.create(**VALID, tags=["a", "b"])
+    values = {"title": task.title, "tags": ["b", "a"], "due_date": None}
+    changed = Task.update_one(task.id, values, None)
+    assert changed is not None
+    assert changed.version == 2
 
 
 def _described(schema: str) -> dict[str, list[Any]]:

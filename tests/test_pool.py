@@ -6,13 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask
+from peewee import PeeweeException
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 
 from service import wait_for
 from tracker import pool
 from tracker.config import Settings
 from tracker.database import ConnectionLost, borrowed, configure, database, repeatable
 from tracker.errors import DatabaseUnavailable
-from tracker.services import check_ready, get_task
+from tracker.services import check_ready, read_task
 
 
 def test_a_statement_that_the_server_does_not_answer_is_given_up(
@@ -44,7 +46,7 @@ def test_a_server_that_accepts_and_is_silent_holds_up_no_queue(
         configure(Settings(database_url=f"postgresql://127.0.0.1:{port}/nowhere", threads=8))
         started = time.monotonic()
         with ThreadPoolExecutor(8) as threads:
-            errors = [threads.submit(get_task, 1).exception() for _ in range(8)]
+            errors = [threads.submit(read_task, 1).exception() for _ in range(8)]
         assert {type(error) for error in errors} == {DatabaseUnavailable}
         assert time.monotonic() - started < 4  # one after the other it would be 8
 
@@ -66,3 +68,37 @@ def test_a_read_is_repeated_once_after_its_connection_broke(app: Flask) -> None:
     with pytest.raises(ConnectionLost):
         read()
     assert len(tries) == 4
+
+
+def test_a_transaction_begins_with_its_first_statement_in_one_message(app: Flask) -> None:
+    mine = "SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+    with borrowed():
+        with database.atomic():
+            assert database.execute_sql(mine).fetchone()[0] == f"BEGIN; {mine}"
+            assert _transaction() == TRANSACTION_STATUS_INTRANS
+        assert _transaction() == TRANSACTION_STATUS_IDLE
+        assert database.execute_sql(mine).fetchone()[0] == mine
+
+
+@pytest.mark.parametrize("statements", [(), ("SELECT 1",), ("SELECT 1 / 0",), ("SELECT 1", "x")])
+def test_a_transaction_that_fails_leaves_none_behind(
+    app: Flask, statements: tuple[str, ...]
+) -> None:
+    with borrowed():
+        with pytest.raises((ZeroDivisionError, PeeweeException)), database.atomic():
+            with database.atomic():  # a savepoint
+                for statement in statements:
+                    database.execute_sql(statement)
+            raise ZeroDivisionError
+        assert _transaction() == TRANSACTION_STATUS_IDLE
+        assert database.execute_sql("SHOW transaction_isolation").fetchone()[0] == "read committed"
+        with database.atomic():
+            pass
+        assert _transaction() == TRANSACTION_STATUS_IDLE
+        with database.atomic(isolation_level="serializable"):
+            found = database.execute_sql("SHOW transaction_isolation").fetchone()[0]
+        assert found == "serializable"
+
+
+def _transaction() -> int:
+    return int(database.connection().info.transaction_status)

@@ -1,5 +1,6 @@
 """The tasks, over HTTP."""
 
+import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,7 +12,7 @@ from werkzeug.routing import IntegerConverter, Map
 from . import services
 from .github import GitHubClient
 from .listing import Page
-from .models import BIGINT_MAX, Task, etag
+from .models import BIGINT_MAX, StoredTask
 from .openapi import declares
 from .parser import Blueprint
 from .schemas import (
@@ -66,10 +67,13 @@ MERGE_PATCH = {
 }
 
 
+VERSION = re.compile("[1-9][0-9]{0,18}", re.ASCII)
+
+
 class TaskId(IntegerConverter):
     """The `task_id` in a path: what can't be the id of any task matches no route."""
 
-    regex = r"[1-9][0-9]{0,18}"
+    regex = VERSION.pattern
 
     def __init__(self, map: Map) -> None:
         super().__init__(map, min=1, max=BIGINT_MAX)
@@ -98,7 +102,7 @@ class Tasks(MethodView):
     @declares(401, 403, 404, 413, 415, 422, 502, 503, 504)
     def post(
         self, fields: dict[str, Any], query: dict[str, Any], headers: dict[str, Any]
-    ) -> tuple[Task, dict[str, str]]:
+    ) -> Response:
         """Create a task
 
         With an `Idempotency-Key`, a repeat with the same body answers the task of the first
@@ -107,7 +111,7 @@ class Tasks(MethodView):
         """
         task, replayed = services.create_task(fields, github, **query, **headers)
         location = {"Location": url_for("tasks.TaskById", task_id=task.id)}
-        return task, _etag(task) | location | ({REPLAYED: "true"} if replayed else {})
+        return _task(task, 201, **location, **({REPLAYED: "true"} if replayed else {}))
 
 
 @tasks.route("/<task:task_id>")
@@ -120,55 +124,51 @@ class TaskById(MethodView):
     @declares(401, 404, 503)
     def get(self, task_id: int) -> Response:
         """Read a task"""
-        version, task = services.read_task(task_id)
-        return _json(task, {"ETag": etag(version)})
+        return _task(services.read_task(task_id))
 
     @tasks.arguments(TaskInputSchema(), example=EXAMPLE)
     @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
     @tasks.doc(parameters=[IF_MATCH])
     @declares(401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
-    def put(self, fields: dict[str, Any], task_id: int) -> tuple[Task, dict[str, str]]:
+    def put(self, fields: dict[str, Any], task_id: int) -> Response:
         """Replace a task
 
         What is left out falls back to its default. GitHub is asked only when the repository
         changes.
         """
-        task = services.edit_task(task_id, fields, github, _if_match)
-        return task, _etag(task)
+        return _task(services.edit_task(task_id, fields, github, _if_match()))
 
     @tasks.arguments(TaskPatchSchema(), example=PATCH_EXAMPLE)
     @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
     @tasks.doc(parameters=[IF_MATCH], requestBody=MERGE_PATCH)
     @declares(401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
-    def patch(self, fields: dict[str, Any], task_id: int) -> tuple[Task, dict[str, str]]:
+    def patch(self, fields: dict[str, Any], task_id: int) -> Response:
         """Change a task
 
         A JSON merge patch: what is left out stays. GitHub is asked only when the repository
         changes.
         """
-        task = services.edit_task(task_id, fields, github, _if_match)
-        return task, _etag(task)
+        return _task(services.edit_task(task_id, fields, github, _if_match()))
 
     @tasks.response(204)
     @tasks.doc(parameters=[IF_MATCH])
     @declares(401, 403, 404, 412, 503)
     def delete(self, task_id: int) -> Response:
         """Delete a task"""
-        services.delete_task(task_id, _if_match)
+        services.delete_task(task_id, _if_match())
         return Response(status=204)
 
 
 @tasks.route("/<task:task_id>/refresh", methods=["POST"])
 @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
 @declares(401, 403, 404, 502, 503, 504)
-def refresh(task_id: int) -> tuple[Task, dict[str, str]]:
+def refresh(task_id: int) -> Response:
     """Refresh a task's metadata
 
     GitHub is asked now, and every task on the repository gets what it says. A repository that is
     gone keeps its last known metadata and becomes `unavailable`.
     """
-    task = services.refresh_task(task_id, github)
-    return task, _etag(task)
+    return _task(services.refresh_task(task_id, github))
 
 
 @tasks.after_request
@@ -179,17 +179,20 @@ def answer_conditionally(response: Response) -> Response:
     return response
 
 
-def _json(text: str, headers: dict[str, str]) -> Response:
-    return Response(f"{text}\n", headers=headers, mimetype="application/json")
+def _task(task: StoredTask, status: int = 200, **headers: str) -> Response:
+    return _json(task.json, {"ETag": task.etag, **headers}, status)
 
 
-def _etag(task: Task) -> dict[str, str]:
-    return {"ETag": task.etag}
+def _json(text: str, headers: dict[str, str], status: int = 200) -> Response:
+    return Response(f"{text}\n", status, headers, mimetype="application/json")
 
 
-def _if_match(tag: str) -> bool:
-    """Tell whether the request's If-Match, if it has one, holds for this entity tag."""
-    return "If-Match" not in request.headers or request.if_match.contains(tag.strip('"'))
+def _if_match() -> list[int] | None:
+    """Give the versions that the request's If-Match names; None where any will do."""
+    if "If-Match" not in request.headers or request.if_match.star_tag:
+        return None
+    tags = filter(None, request.if_match.as_set())  # no weak ones: RFC 9110, section 13.1.1
+    return [int(tag) for tag in tags if VERSION.fullmatch(tag) and int(tag) <= BIGINT_MAX]
 
 
 def _list_headers(page: Page) -> dict[str, str]:

@@ -2,19 +2,22 @@
 
 from datetime import datetime
 from enum import Enum
-from functools import cache
-from typing import Any, cast
+from functools import cache, reduce
+from operator import or_
+from typing import Any, NamedTuple, cast
 
 from peewee import (
     SQL,
     BigAutoField,
     BigIntegerField,
     BooleanField,
+    Case,
     Check,
     DateField,
+    Expression,
     Model,
-    ModelUpdate,
     TextField,
+    fn,
 )
 from playhouse.postgres_ext import ArrayField, DateTimeTZField, TSVectorField
 
@@ -136,11 +139,6 @@ class Task(Model):
             Check("version >= 1", name="tasks_version_positive"),
         )
 
-    @property
-    def etag(self) -> str:
-        """The entity tag of the task as it is, quotes included."""
-        return etag(self.version)
-
     @classmethod
     def columns(cls) -> list[Any]:
         """Give the columns that make a task; the search column is for the database alone."""
@@ -149,18 +147,31 @@ class Task(Model):
     @classmethod
     def find(cls, task_id: int) -> "Task | None":
         """Read the task with this id, if there is one."""
-        return _first(_select().run(id=task_id))
+        cursor = _select().run(id=task_id)
+        row = cursor.fetchone()
+        names = [column.name for column in cursor.description]
+        return None if row is None else Task(**dict(zip(names, row, strict=True)))
 
     @classmethod
-    def find_json(cls, task_id: int) -> tuple[int, str] | None:
-        """Read the version and the JSON of the task with this id, if there is one."""
-        row: tuple[int, str] | None = _select_json().run(id=task_id).fetchone()
-        return row
+    def find_stored(cls, task_id: int) -> "StoredTask | None":
+        """Read what an answer needs of the task with this id, if there is one."""
+        return _stored(_select_stored().run(id=task_id))
 
     @classmethod
-    def insert_returning(cls, values: dict[str, Any]) -> "Task":
-        """Store a new task and give the row as the database completed it."""
-        return cast("Task", _first(_insert(*values).run(**values)))
+    def insert_returning(cls, values: dict[str, Any]) -> "StoredTask":
+        """Store a new task and give it as the database completed it."""
+        return cast("StoredTask", _stored(_insert(*values).run(**values)))
+
+    @classmethod
+    def update_one(
+        cls, task_id: int, values: dict[str, Any], versions: list[int] | None
+    ) -> "StoredTask | None":
+        """Store new values, one version on if one of them is new, and give the task as it now is.
+
+        None where there is no such task, or it is at none of these `versions`.
+        """
+        edit = _update(versions is not None, *values)
+        return _stored(edit.run(**values, id=task_id, versions=versions))
 
     @classmethod
     def update_all(cls, where: Any, turn: object, **values: Any) -> None:
@@ -171,27 +182,35 @@ class Task(Model):
         without FOR UPDATE, so it also runs where the table is sharded.
         """
         database.execute_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (str(turn),))
-        _changed(values).where(where).execute()
+        now = {"version": Task.version + 1, "updated_at": SQL("now()")}
+        Task.update(**values, **now).where(where).execute()
 
     @classmethod
     def follow_rename(cls, repository_id: int, seen: datetime, besides: int, **values: Any) -> None:
         """Store a repository's new name and URL in the tasks that GitHub had answered before."""
-        name = values["repository"]
-        if _other_names().run(repository_id=repository_id, name=name).fetchone():
-            older = Task.metadata_fetched_at < seen  # a cached answer may be older
-            renamed = (Task.repository_id == repository_id) & (Task.repository != name) & older
-            cls.update_all(renamed & (Task.id != besides), repository_id, **values)
+        older = Task.metadata_fetched_at < seen  # a cached answer may be older
+        other = Task.repository != values["repository"]
+        renamed = (Task.repository_id == repository_id) & other & older
+        cls.update_all(renamed & (Task.id != besides), repository_id, **values)
 
-    def update_if_unchanged(self, values: dict[str, Any]) -> "Task | None":
-        """Store new values, one version on, and give the row as it now is.
+    @classmethod
+    def delete_one(cls, task_id: int, versions: list[int] | None) -> bool:
+        """Delete the task; tell whether there was one, at one of these `versions`."""
+        return bool(_delete(versions is not None).run(id=task_id, versions=versions).rowcount)
 
-        None where the row has changed, or gone, since this task was read.
-        """
-        return _first(_update(*values).run(**values, id=self.id, version=self.version))
 
-    def delete_if_unchanged(self) -> bool:
-        """Delete the row, unless it has changed, or gone, since this task was read."""
-        return bool(_delete().run(id=self.id, version=self.version).rowcount)
+class StoredTask(NamedTuple):
+    """What an answer needs of a task that is stored."""
+
+    id: int
+    version: int
+    json: str  # what TaskSchema makes of the row, made by PostgreSQL in a twentieth of the time
+    renamed: bool = False  # whether its repository has tasks under another name
+
+    @property
+    def etag(self) -> str:
+        """The entity tag of the task as it is, quotes included."""
+        return etag(self.version)
 
 
 def _json() -> SQL:
@@ -204,57 +223,59 @@ def _json() -> SQL:
     return SQL(f"row_to_json((SELECT task FROM (SELECT {columns}) AS task))::text")  # noqa: S608
 
 
-TASK_JSON = _json()  # what TaskSchema makes of a row, made by PostgreSQL in a twentieth of the time
+TASK_JSON = _json()
+_STORED = (Task.id, Task.version, TASK_JSON)
+# As two ranges of an index, which an inequality could not use.
+_RENAMED = SQL(
+    " OR ".join(
+        "EXISTS (SELECT 1 FROM tasks AS other WHERE other.repository_id = tasks.repository_id"  # noqa: S608
+        f" AND other.repository {side} tasks.repository)"
+        for side in "<>"
+    )
+)
 
 
-def _first(cursor: Any) -> Task | None:
+def _stored(cursor: Any) -> StoredTask | None:
     row = cursor.fetchone()
-    names = [column.name for column in cursor.description]
-    return None if row is None else Task(**dict(zip(names, row, strict=True)))
+    return None if row is None else StoredTask(*row)
 
 
 @cache
 def _select() -> Statement:
-    return Statement(Task.select(*Task.columns()).where(Task.id == bind("id")), prepared=True)
+    return Statement(Task.select(*Task.columns()).where(_chosen()), prepared=True)
 
 
 @cache
-def _select_json() -> Statement:
-    found = Task.select(Task.version, TASK_JSON).where(Task.id == bind("id"))
-    return Statement(found, prepared=True)
+def _select_stored() -> Statement:
+    return Statement(Task.select(*_STORED).where(_chosen()), prepared=True)
 
 
 @cache
 def _insert(*names: str) -> Statement:
     values = {name: bind(name) for name in names}
-    return Statement(Task.insert(**values).returning(*Task.columns()), prepared=True)
+    return Statement(Task.insert(**values).returning(*_STORED, _RENAMED), prepared=True)
 
 
 @cache
-def _update(*names: str) -> Statement:
-    changed = _changed({name: bind(name) for name in names})
-    return Statement(changed.where(_unchanged()).returning(*Task.columns()), prepared=True)
+def _update(versioned: bool, *names: str) -> Statement:
+    new = [Expression(getattr(Task, name), "IS DISTINCT FROM", bind(name)) for name in names]
+    changed = reduce(or_, new, SQL("false"))
+    values = {name: bind(name) for name in names} | {
+        "version": Task.version + changed.cast("integer"),
+        "updated_at": Case(None, [(changed, SQL("now()"))], Task.updated_at),
+    }
+    update = Task.update(**values).where(_chosen(versioned)).returning(*_STORED)
+    return Statement(update, prepared=True)
 
 
 @cache
-def _delete() -> Statement:
-    return Statement(Task.delete().where(_unchanged()), prepared=True)
+def _delete(versioned: bool) -> Statement:
+    return Statement(Task.delete().where(_chosen(versioned)), prepared=True)
 
 
-@cache
-def _other_names() -> Statement:
-    # As two ranges of an index, which an inequality could not use.
-    other = (Task.repository < bind("name")) | (Task.repository > bind("name"))
-    others = (Task.repository_id == bind("repository_id")) & other
-    return Statement(Task.select(Task.id).where(others).limit(1), prepared=True)
-
-
-def _changed(values: dict[str, Any]) -> ModelUpdate:
-    return Task.update(**values, version=Task.version + 1, updated_at=SQL("now()"))
-
-
-def _unchanged() -> Any:
-    return (Task.id == bind("id")) & (Task.version == bind("version"))
+def _chosen(versioned: bool = False) -> Any:
+    chosen = Task.id == bind("id")
+    return chosen & (Task.version == fn.ANY(bind("versions"))) if versioned else chosen
 
 
 for _name, _definition in {

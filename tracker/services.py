@@ -1,6 +1,5 @@
 """The use-cases: ask GitHub with no connection held, then one atomic block."""
 
-from collections.abc import Callable
 from typing import Any
 
 from peewee import fn
@@ -15,10 +14,10 @@ from .errors import (
 )
 from .github import GitHubClient
 from .idempotency import Claim
-from .models import MetadataStatus, Task
+from .models import MetadataStatus, StoredTask, Task, etag
 from .repositories import Repository
 
-Precondition = Callable[[str], bool]  # of a task's entity tag
+Versions = list[int] | None  # those of which a task must be at one; None for any
 LEASE = 5  # seconds beyond GitHub's time for a creation under a key to end
 
 
@@ -28,7 +27,7 @@ def create_task(
     *,
     optional: bool = False,
     key: str | None = None,
-) -> tuple[Task, bool]:
+) -> tuple[StoredTask, bool]:
     """Store a new task with its repository's metadata; tell too whether it was there already.
 
     With `optional`, a task whose metadata GitHub can't give now is stored as pending. With a
@@ -45,7 +44,7 @@ def create_task(
     claim = idempotency.claim(key, fields, github.timeout + LEASE, github.room.place())
     if isinstance(claim, int):
         try:
-            return get_task(claim), True
+            return read_task(claim), True
         except TaskNotFound:
             raise TaskNotFound(claim, "; it was created under this key, and deleted") from None
     try:
@@ -57,7 +56,7 @@ def create_task(
 
 def _create(
     fields: dict[str, Any], github: GitHubClient, optional: bool, claim: Claim | None
-) -> Task:
+) -> StoredTask:
     repository = None
     try:
         repository = github.repository(fields["repository"])
@@ -67,9 +66,9 @@ def _create(
         if not optional:
             raise
     with borrowed(), database.atomic():
-        if repository:
-            _follow_rename(repository)
         task = Task.insert_returning(fields | (_metadata(repository) if repository else {}))
+        if repository and task.renamed:
+            _follow_rename(repository, besides=task.id)
         if claim:
             idempotency.settle(claim, task.id)
         return task
@@ -83,78 +82,65 @@ def list_tasks(query: dict[str, Any]) -> listing.Page:
 
 
 @repeatable
-def read_task(task_id: int) -> tuple[int, str]:
-    """Give the version and the JSON of the task with this id.
-
-    Raises:
-        TaskNotFound: there is none.
-    """
-    with borrowed():
-        found = Task.find_json(task_id)
-    if found is None:
-        raise TaskNotFound(task_id)
-    return found
-
-
-@repeatable
-def get_task(task_id: int) -> Task:
+def read_task(task_id: int) -> StoredTask:
     """Give the task with this id.
 
     Raises:
         TaskNotFound: there is none.
     """
     with borrowed():
-        task = Task.find(task_id)
+        task = Task.find_stored(task_id)
     if task is None:
         raise TaskNotFound(task_id)
     return task
 
 
 def edit_task(
-    task_id: int, fields: dict[str, Any], github: GitHubClient, may: Precondition
-) -> Task:
+    task_id: int, fields: dict[str, Any], github: GitHubClient, versions: Versions = None
+) -> StoredTask:
     """Change these fields of the task; GitHub is asked for a new repository alone.
 
     Fields that have their new values already change nothing, not even the version.
 
     Raises:
         TaskNotFound: there is none.
-        PreconditionFailed: `may` does not hold for the task as it is.
+        PreconditionFailed: it is at none of these versions.
         GitHubError: GitHub did not give the metadata; nothing is changed.
         DatabaseUnavailable: nothing is changed.
     """
     while True:
-        task = _get_if(task_id, may)
-        values, repository = dict(fields), None
-        name = values.pop("repository", task.repository)
-        if name.lower() != task.repository.lower():
-            repository = github.repository(name)
-            values |= _metadata(repository)
-        if all(getattr(task, field) == value for field, value in values.items()):
-            return task
+        values, repository, present = dict(fields), None, versions
+        if name := values.pop("repository", None):
+            task = _find(task_id)
+            _check(task.version, versions)
+            present = [task.version]  # for what comes of its repository, as it was read
+            if name.lower() != task.repository.lower():
+                repository = github.repository(name)
+                values |= _metadata(repository)
         with borrowed(), database.atomic():
             if repository:
                 _follow_rename(repository, besides=task_id)
-            if edited := task.update_if_unchanged(values):
+            if edited := Task.update_one(task_id, values, present):
                 return edited
+        _check(read_task(task_id).version, versions)
         # Someone else changed it since it was read: look again at what there is now.
 
 
-def delete_task(task_id: int, may: Precondition) -> None:
+def delete_task(task_id: int, versions: Versions = None) -> None:
     """Delete the task.
 
     Raises:
         TaskNotFound: there is none.
-        PreconditionFailed: `may` does not hold for the task as it is.
+        PreconditionFailed: it is at none of these versions.
     """
     while True:
-        task = _get_if(task_id, may)
         with borrowed(), database.atomic():
-            if task.delete_if_unchanged():
+            if Task.delete_one(task_id, versions):
                 return
+        _check(read_task(task_id).version, versions)
 
 
-def refresh_task(task_id: int, github: GitHubClient) -> Task:
+def refresh_task(task_id: int, github: GitHubClient) -> StoredTask:
     """Have GitHub confirm the metadata of the task's repository, for every task on it.
 
     Raises:
@@ -162,7 +148,7 @@ def refresh_task(task_id: int, github: GitHubClient) -> Task:
         GitHubError: GitHub can't answer now; nothing is changed.
         DatabaseUnavailable: nothing is changed.
     """
-    task = get_task(task_id)
+    task = _find(task_id)
     try:
         repository = github.refresh(task.repository, task.repository_id)
         values = _metadata(repository)
@@ -176,7 +162,7 @@ def refresh_task(task_id: int, github: GitHubClient) -> Task:
     turn = values.get("repository_id") or task.repository_id or task.repository.lower()
     with borrowed(), database.atomic():
         Task.update_all(same, turn, **values)
-    return get_task(task_id)
+    return read_task(task_id)
 
 
 @repeatable
@@ -190,11 +176,18 @@ def check_ready() -> None:
         migrations.check_current()
 
 
-def _get_if(task_id: int, may: Precondition) -> Task:
-    task = get_task(task_id)
-    if not may(task.etag):
-        raise PreconditionFailed(task.etag)
+@repeatable
+def _find(task_id: int) -> Task:
+    with borrowed():
+        task = Task.find(task_id)
+    if task is None:
+        raise TaskNotFound(task_id)
     return task
+
+
+def _check(version: int, versions: Versions) -> None:
+    if versions is not None and version not in versions:
+        raise PreconditionFailed(etag(version))
 
 
 def _metadata(repository: Repository) -> dict[str, Any]:
@@ -212,7 +205,7 @@ def _metadata(repository: Repository) -> dict[str, Any]:
     }
 
 
-def _follow_rename(repository: Repository, besides: int = 0) -> None:
+def _follow_rename(repository: Repository, besides: int) -> None:
     """Give the tasks on a repository that GitHub has renamed its new name."""
     Task.follow_rename(
         repository.id,
