@@ -114,7 +114,8 @@ def test_an_update_of_one_value_among_others_is_a_version() -> None:
 def _described(schema: str) -> dict[str, list[Any]]:
     """Tell columns, constraints and indexes of a schema's `tasks`, free of the schema's name."""
     queries = {
-        "columns": "SELECT column_name, data_type, udt_name, is_nullable, column_default"
+        "columns": "SELECT column_name, data_type, udt_name, is_nullable, column_default,"
+        " generation_expression"
         " FROM information_schema.columns WHERE table_name = 'tasks' AND table_schema = %s"
         " ORDER BY ordinal_position",
         "constraints": "SELECT conname, contype, pg_get_constraintdef(oid) FROM pg_constraint"
@@ -135,7 +136,7 @@ def test_the_migrated_schema_is_the_models() -> None:
     migrated = _described("public")
     with database.atomic() as transaction:
         database.execute_sql("CREATE SCHEMA modelled")
-        database.execute_sql("SET LOCAL search_path TO modelled")
+        database.execute_sql("SET LOCAL search_path TO modelled, public")  # where task_json is
         database.create_tables([Task], safe=False)
         modelled = _described("modelled")
         transaction.rollback()

@@ -11,7 +11,7 @@ from typing import Any
 
 from peewee import SQL, Expression, ModelSelect, Tuple, fn
 
-from .models import BIGINT_MAX, PRIORITY_RANK, TASK_JSON, Priority, Task
+from .models import BIGINT_MAX, PRIORITY_RANK, Priority, Task
 from .statements import Statement, bind
 
 DEFAULT_SORT = "-created_at"
@@ -137,7 +137,7 @@ def _parts(sort: str, valued: bool | None, *filters: str) -> list[Statement]:
     """
     column = COLUMNS[sort.lstrip("-")]
     descending = sort.startswith("-")
-    rows = _filtered(Task.select(TASK_JSON), filters).limit(bind("limit"))
+    rows = _filtered(Task.select(Task.json), filters).limit(bind("limit"))
 
     def ordered(*keys: Any) -> "ModelSelect[Task]":
         return rows.order_by(*[key.desc() if descending else key.asc() for key in keys])
