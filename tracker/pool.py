@@ -12,6 +12,11 @@ from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP
 CONNECT_TIMEOUT = 3  # seconds
 ANSWER_TIMEOUT = 7.0  # seconds; longer than a server that is well lets a statement run
 PAUSE = 1.0  # seconds without a new attempt after one to connect timed out
+QUICK = 0.001  # seconds in which most statements are answered
+
+
+def on_wait() -> None:
+    """Do nothing, once a statement takes its time; gunicorn's worker puts its own in this place."""
 
 
 class Connection(psycopg2.extensions.connection):
@@ -37,6 +42,10 @@ def wait(connection: psycopg2.extensions.connection) -> None:
     patience = CONNECT_TIMEOUT if connecting else getattr(connection, "patience", None)
     deadline = patience and time.monotonic() + patience
     while (state := connection.poll()) != POLL_OK:
+        if state == POLL_READ and not connecting:
+            if _ready(connection, select.POLLIN, QUICK):
+                continue
+            on_wait()
         remaining = deadline and max(deadline - time.monotonic(), 0)
         if not _ready(
             connection, select.POLLIN if state == POLL_READ else select.POLLOUT, remaining

@@ -2,18 +2,24 @@
 
 import json
 import logging
-import select
+import selectors
+import threading
+import time
 import uuid
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
 import gunicorn.glogging
 from gunicorn import util
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from . import pool
 from .logs import REQUEST_ID
 
-LINGER = 2  # milliseconds in which a client's next request is waited for
+LINGER = 0.002  # seconds for which a thread that has handled a request waits for the next
+BREAK = 0.001  # seconds between two connections that are accepted
+TICK = 0.005  # seconds after which a request is held to keep its thread waiting
 
 
 class Logger(gunicorn.glogging.Logger):
@@ -26,25 +32,123 @@ class Logger(gunicorn.glogging.Logger):
 
 
 class Worker(ThreadWorker):
-    """Answers what gunicorn refuses as the service does, stops without delay, and lingers."""
+    """Serves its connections in one thread, as long as no request makes that thread wait.
 
-    def handle(self, connection: Any) -> Any:
-        """Handle a request, and those that follow at once on the same connection.
+    Whichever thread has the turn handles the requests that have come, one after the other, on all
+    connections: threads that run at once would only take the interpreter from each other. When it
+    has to wait, for PostgreSQL, GitHub or a slow client, the turn goes to another thread.
+    """
 
-        That spares a way to the main thread and back. Nobody waits for it: as soon as another
-        connection has no thread, this one goes that way.
-        """
-        kept = super().handle(connection)
-        while kept is True and self.alive and self._goes_on(connection):
-            kept = super().handle(connection)
-        return kept
+    def init_process(self) -> None:
+        """Start to work, in the worker's own process."""
+        # Connections on which no request is handled; gunicorn looks at how many there are.
+        self._idle = self.keepalived_conns = _Idle()
+        self._turn: object = None  # whoever has this token handles what comes
+        self._watched = False  # whether the main thread waits for what comes
+        self._request: object = None  # whatever is handled in this turn
+        self._since: tuple[object, float] = (None, 0.0)  # when the main thread first saw it
+        self._local = threading.local()
+        pool.on_wait = self._step_aside
+        super().init_process()
 
-    def _goes_on(self, connection: Any) -> bool:
-        if self.tpool._work_queue.qsize():
+    def enqueue_req(self, connection: Any) -> None:
+        """Wait for a request on a new connection; no thread is needed for that."""
+        connection.data_ready = True  # by the time that it is handled
+        self._keep(connection)
+
+    def accept(self, listener: Any) -> None:
+        """Accept a connection; the next one is left to a worker that has none, for a moment."""
+        super().accept(listener)
+        if self.nr_conns > 1:
+            time.sleep(BREAK)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Do the main thread's work, and see to it that requests are handled by another."""
+        if self._turn is not None:
+            timeout = min(timeout, TICK)
+        elif not self._watched:
+            self._watched = True
+            self.poller.register(self._idle.fileno(), selectors.EVENT_READ, self._begin)
+        super().wait_for_and_dispatch_events(timeout)
+        request, since = self._since
+        if request is None or request is not self._request:
+            self._since = (self._request, time.monotonic())
+        elif time.monotonic() - since >= TICK:
+            self._pass_on()
+
+    def _begin(self, _: Any) -> None:
+        self.poller.unregister(self._idle.fileno())
+        self._watched = False
+        self._pass_on()
+
+    def _step_aside(self) -> None:
+        """Have another thread handle what comes, if it is this one that should."""
+        turn = getattr(self._local, "turn", None)
+        if turn is not None and turn is self._turn:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        self._request = None
+        self._turn = turn = object()
+        self.tpool.submit(self._serve, turn)
+
+    def _serve(self, turn: object) -> None:
+        """Handle what comes, until nothing does for a moment or the turn has gone."""
+        self._local.turn = turn
+        try:
+            while self._turn is turn and (found := self._idle.select(LINGER)):
+                for key, _ in found:
+                    if self._turn is turn and self._take(key.data):
+                        self._request = turn, key
+                        self._handle_all(key.data)
+                        if self._turn is turn:
+                            self._request = None
+        finally:
+            if self._turn is turn:
+                self._turn = None
+                self.method_queue.defer(int)  # nothing but to wake the main thread
+
+    def _handle_all(self, connection: Any) -> None:
+        """Handle a request, and those that have come with it."""
+        while kept := self.handle(connection):
+            if not connection.parser.unreader.buf.getvalue():
+                break
+        if kept:
+            self._keep(connection)
+        else:
+            self.tpool.submit(self._close, connection)  # it waits for the client's end of it
+
+    def _keep(self, connection: Any) -> None:
+        connection.set_timeout()
+        if not self.alive:
+            connection.timeout = min(connection.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
+        self._idle.register(connection.sock, selectors.EVENT_READ, connection)
+
+    def _take(self, connection: Any) -> bool:
+        """Take the connection from the idle ones, unless another thread has."""
+        try:
+            self._idle.unregister(connection.sock)
+        except KeyError:
             return False
-        poll = select.poll()
-        poll.register(connection.sock, select.POLLIN)
-        return bool(poll.poll(LINGER))
+        return True
+
+    def _close(self, connection: Any, graceful: bool = True) -> None:
+        connection.close(graceful)
+        self.method_queue.defer(self._forget)
+
+    def _forget(self) -> None:
+        self.nr_conns -= 1
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close the connections that have been idle for too long."""
+        now = time.monotonic()
+        for connection in self._idle:
+            if (force or connection.timeout <= now) and self._take(connection):
+                self._close(connection, graceful=False)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        for connection in self._idle:
+            connection.timeout = min(connection.timeout, deadline)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Have gunicorn log the error and choose its status, and send our answer."""
@@ -63,11 +167,18 @@ class Worker(ThreadWorker):
         except OSError:
             self.log.debug("The client was gone before it could be told of its error")
 
-    def _cap_keepalive(self, deadline: float) -> None:
-        """End the connections that have sent nothing yet as early as those that are kept alive."""
-        super()._cap_keepalive(deadline)
-        for connection in self.pending_conns:
-            connection.timeout = min(connection.timeout, deadline)
+
+class _Idle(selectors.DefaultSelector):
+    """Waits for what comes on any of its connections; it can be read as a list of them."""
+
+    def __len__(self) -> int:
+        return len(self.get_map())
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([key.data for key in list(self.get_map().values())])
+
+    def __getitem__(self, place: int) -> Any:
+        return sorted(self, key=lambda connection: connection.timeout)[place]
 
 
 class _Recorder:

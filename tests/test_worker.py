@@ -1,0 +1,173 @@
+"""One thread serves all connections of a worker, and none of them makes the others wait."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+import requests
+
+from load import workers
+from service import Service, served, wait_for
+from tracker.demo.github import Fault, GitHub
+
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+QUICK = 1.0  # seconds; far less than what is waited for meanwhile
+
+
+@pytest.fixture
+def alone(environment: dict[str, str], tmp_path: Path) -> Iterator[Service]:
+    """The service with one worker."""
+    with served({**environment, "WEB_CONCURRENCY": "1"}, tmp_path / "output") as service:
+        yield service
+
+
+def connect(service: Service, stack: ExitStack) -> socket.socket:
+    address = ("127.0.0.1", service.port)
+    return stack.enter_context(closing(socket.create_connection(address, timeout=20)))
+
+
+def read_answer(client: socket.socket) -> bytes:
+    """Read one answer, and not a byte beyond it."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += client.recv(1)
+    length = int(received.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    while length:
+        body = client.recv(length)
+        assert body
+        length -= len(body)
+    return received
+
+
+def time_of_one(service: Service) -> float:
+    started = time.monotonic()
+    assert service.answers()
+    return time.monotonic() - started
+
+
+def threads(service: Service) -> int:
+    (worker,) = workers(service)
+    return int(worker.num_threads())
+
+
+def test_connections_that_keep_quiet_need_no_thread(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    few = {**environment, "WEB_CONCURRENCY": "1", "THREADS": "1"}
+    with served(few, tmp_path / "output") as service, ExitStack() as stack:
+        silent = [connect(service, stack) for _ in range(50)]
+        for client in silent[:25]:
+            client.sendall(LIVE)
+            assert read_answer(client).startswith(b"HTTP/1.1 200")
+        assert time_of_one(service) < QUICK
+        for client in silent:  # each of them is still served
+            client.sendall(LIVE)
+            assert read_answer(client).startswith(b"HTTP/1.1 200")
+        assert threads(service) <= 5  # it has four at most, and the main one
+
+
+def test_a_client_in_the_middle_of_its_request_holds_up_nobody(alone: Service) -> None:
+    with ExitStack() as stack:
+        slow = [connect(alone, stack) for _ in range(10)]
+        for client in slow:
+            client.sendall(LIVE[:20])
+        assert max(time_of_one(alone) for _ in range(20)) < QUICK
+        for client in slow:
+            client.sendall(LIVE[20:])
+            assert read_answer(client).startswith(b"HTTP/1.1 200")
+
+
+def test_a_request_that_waits_for_a_lock_holds_up_nobody(
+    alone: Service, environment: dict[str, str]
+) -> None:
+    path = alone.post("pallets/flask").headers["Location"]
+    other = psycopg2.connect(environment["DATABASE_URL"])
+    with closing(other), ThreadPoolExecutor() as pool:
+        other.cursor().execute("SELECT * FROM tasks FOR UPDATE")
+        waiting = [pool.submit(alone.call, "PATCH", path, json={"title": "x"}) for _ in range(5)]
+        time.sleep(0.2)
+        assert max(time_of_one(alone) for _ in range(20)) < QUICK
+        other.rollback()
+        assert {each.result().status_code for each in waiting} == {200}
+    assert alone.call("GET", path).json()["version"] == 2
+
+
+def test_a_request_that_waits_for_github_holds_up_nobody(alone: Service, github: GitHub) -> None:
+    github.fault = Fault(delay=1.5)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(alone.post, "pallets/flask")
+        time.sleep(0.2)
+        assert max(time_of_one(alone) for _ in range(5)) < QUICK
+        assert not waiting.done()
+        assert waiting.result().status_code == 201
+
+
+def test_quick_requests_of_many_clients_are_served_by_few_threads(alone: Service) -> None:
+    def ask(_: int) -> None:
+        with requests.Session() as session:
+            for _ in range(50):
+                assert session.get(f"http://127.0.0.1:{alone.port}/tasks").status_code == 200
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(ask, range(16)))
+    assert threads(alone) < 16
+
+
+def test_requests_that_come_in_one_packet_are_answered_in_their_order(alone: Service) -> None:
+    with ExitStack() as stack:
+        client = connect(alone, stack)
+        body = json.dumps({"title": "t", "repository": "pallets/flask"}).encode()
+        head = (
+            b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
+        )
+        client.sendall(LIVE + head + body + LIVE.replace(b"live", b"none"))
+        statuses = [read_answer(client).split(b" ", 2)[1] for _ in range(3)]
+        assert statuses == [b"200", b"201", b"404"]
+        client.sendall(LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        read_answer(client)
+        assert client.recv(1) == b""
+
+
+def test_connections_that_come_at_once_are_shared_out(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with served(environment, tmp_path / "output") as service, ExitStack() as stack:
+        wait_for(lambda: service.answers() and _all_serve(service))
+        clients = [connect(service, stack) for _ in range(40)]
+        for client in clients:
+            client.sendall(LIVE)
+        for client in clients:
+            read_answer(client)
+        shares = [
+            sum(each.status == "ESTABLISHED" for each in worker.net_connections("tcp"))
+            for worker in workers(service)
+        ]
+    assert sum(shares) >= 40
+    assert min(shares) >= 8
+
+
+def _all_serve(service: Service) -> bool:
+    """Tell whether both workers have handled a request, in a thread that this takes."""
+    return sorted(worker.num_threads() > 1 for worker in workers(service)) == [True, True]
+
+
+def test_idle_connections_end_soon_when_the_service_stops(alone: Service) -> None:
+    with ExitStack() as stack:
+        clients = [connect(alone, stack) for _ in range(3)]
+        clients[0].sendall(LIVE)
+        read_answer(clients[0])
+        time.sleep(0.2)
+        started = time.monotonic()
+        alone.process.terminate()
+        time.sleep(0.3)
+        clients[1].sendall(LIVE)  # a request that was on its way is still answered
+        assert b"connection: close" in read_answer(clients[1]).lower()
+        assert alone.process.wait(20) == 0
+        assert time.monotonic() - started < 6
