@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from requests_cache.backends.base import BaseCache
 from requests_cache.backends.redis import RedisCache
 from requests_cache.backends.sqlite import SQLiteCache
 from requests_cache.models.response import CachedResponse
+from requests_cache.serializers import Stage, pickle_serializer
 
 logger = logging.getLogger(__name__)
 
 REDIS_TIMEOUT = 0.5  # seconds
 LOCK_TIMEOUT = 0.5  # seconds to wait while another process writes to the SQLite file
 PAUSE = 5.0  # seconds for which a cache that failed is left alone
+REMEMBERED = 100  # answers of which a process remembers what it has read
 REDIS_NAMESPACE = "github-task-tracker"
 _FAILED = object()
 FAILURES = (OSError, sqlite3.Error, RedisError)
@@ -45,7 +48,7 @@ def open_cache(place: str) -> BaseCache:
 def _open_redis(url: str) -> BaseCache:
     redis = Redis.from_url(url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
     # Without Redis's own expiry: old answers are revalidated, or serve while GitHub fails.
-    return _RedisCache(REDIS_NAMESPACE, connection=redis, ttl=False)
+    return _RedisCache(REDIS_NAMESPACE, connection=redis, ttl=False, serializer=_serializer())
 
 
 def _open_sqlite(path: Path) -> BaseCache:
@@ -55,7 +58,15 @@ def _open_sqlite(path: Path) -> BaseCache:
     # For this account alone, an older file too: the answers may tell of private repositories.
     path.touch(0o600)
     path.chmod(0o600)
-    return _SQLiteCache(path, wal=True, timeout=LOCK_TIMEOUT, factory=_Connection)
+    return _SQLiteCache(
+        path, wal=True, timeout=LOCK_TIMEOUT, factory=_Connection, serializer=_serializer()
+    )
+
+
+def _serializer() -> Stage:
+    """Make requests-cache's own serializer, but of equal bytes read an answer once."""
+    read = lru_cache(REMEMBERED)(pickle_serializer.loads)
+    return Stage(dumps=pickle_serializer.dumps, loads=read)
 
 
 class _Connection(sqlite3.Connection):

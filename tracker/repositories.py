@@ -1,13 +1,16 @@
 """A repository: how users name it, what GitHub says of it, and which answers are usable."""
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import requests
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from .cache import REMEMBERED
 from .transport import received_at
 
 # https://docs.github.com/en/rest/repos/repos#get-a-repository; `_` is in names of managed users
@@ -111,8 +114,13 @@ def read_answer(response: requests.Response) -> Repository:
         UnusableAnswer: the body is not what GitHub documents.
     """
     try:
-        return Repository(**_schema.load(response.json()), fetched_at=received_at(response))
+        return Repository(**_read(response.content), fetched_at=received_at(response))
     except ValidationError as error:
         raise UnusableAnswer(f"unusable fields: {error.messages}") from error
     except (ValueError, RecursionError) as error:
         raise UnusableAnswer("the body is not JSON") from error
+
+
+@lru_cache(REMEMBERED)
+def _read(body: bytes) -> Any:
+    return _schema.load(json.loads(body))
