@@ -116,6 +116,18 @@ def test_clients_share_a_file(
     assert warnings(caplog) == []
 
 
+def test_a_client_sees_at_once_what_another_has_stored(
+    github: GitHub, settings: Settings, tmp_path: Path
+) -> None:
+    mine, other = (client_with(settings, tmp_path / "cache") for _ in range(2))
+    before = mine.repository(FLASK)
+    github.repositories[FLASK]["stars"] += 1
+    assert mine.repository(FLASK) == before
+    other.refresh(FLASK, None)
+    assert mine.repository(FLASK).stars == before.stars + 1
+    assert mine.repository(FLASK).fetched_at > before.fetched_at
+
+
 @pytest.mark.parametrize("damage", ["corrupt", "folder", "parent is a file", "not ours"])
 def test_a_file_that_can_not_be_used_gives_way_to_memory(
     github: GitHub,

@@ -10,7 +10,7 @@ from flask import Flask
 from peewee import IntegrityError
 
 from tracker.database import borrowed, database
-from tracker.models import Task
+from tracker.models import Task, _insert
 
 VALID = {"title": "Read the docs", "repository": "pallets/flask"}
 METADATA = {
@@ -109,6 +109,30 @@ def test_an_update_of_one_value_among_others_is_a_version() -> None:
     changed = Task.update_one(task.id, values, None)
     assert changed is not None
     assert changed.version == 2
+
+
+def test_a_creation_finds_other_names_of_its_repository_in_an_index() -> None:
+    values = VALID | METADATA
+    database.execute_sql(
+        "INSERT INTO tasks (title, status, priority, tags, repository, repository_id,"
+        " metadata_status) SELECT 'x', 'open', 'low', '{}', %s, %s, 'pending'"
+        " FROM generate_series(1, 5000)",
+        (values["repository"], values["repository_id"]),
+    )
+    database.execute_sql("ANALYZE tasks")
+    statement = _insert.__wrapped__(*values)
+    assert statement.run(**values).fetchone()[-1] is False
+    statement._sql = f"EXPLAIN {statement._sql}"
+    plan = "\n".join(line for (line,) in statement.run(**values).fetchall())
+    assert plan.count("Limit") == plan.count("Index Only Scan") == 2, plan
+    assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize("name", ["pallets/bottle", "pallets/jinja"])
+def test_a_creation_tells_of_another_name_of_its_repository(name: str) -> None:
+    assert not Task.insert_returning(VALID | METADATA | {"repository": name}).renamed
+    assert Task.insert_returning(VALID | METADATA).renamed
+    assert not Task.insert_returning(VALID | METADATA | {"repository_id": 1}).renamed
 
 
 def _described(schema: str) -> dict[str, list[Any]]:

@@ -1,6 +1,5 @@
 """The OpenAPI document, and Swagger UI from files of our own."""
 
-from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,10 @@ import flask_swagger_ui
 from flask import Blueprint, Flask, Response, send_from_directory
 from werkzeug.exceptions import HTTPException
 
+from . import parser
 from .config import VERSION, Settings
 from .errors import answer_http_exception
+from .parser import Decorator
 from .schemas import ErrorSchema
 
 DESCRIPTION = """\
@@ -90,28 +91,21 @@ def init_app(app: Flask, settings: Settings, *blueprints: flask_smorest.Blueprin
     app.register_blueprint(_docs)
 
 
-def declares(*codes: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare a view's error answers in the document, those of every view without saying."""
+def declares(*codes: int) -> Decorator:
+    """Declare a view's error answers, those of every view without saying."""
 
-    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
-        declared = view
+    def decorate(view: Any) -> Any:
         for code in (400, *codes, 500):
-            declared = flask_smorest.Blueprint.alt_response(
-                _ANY,
-                code,
-                schema=ErrorSchema,
-                description=ERRORS[code],
-                headers=RETRY_AFTER if code == HTTPStatus.SERVICE_UNAVAILABLE else None,
-            )(declared)
-        # The document's part alone: a wrapper for each code would do nothing, at each request.
-        view._apidoc = declared._apidoc  # type: ignore[attr-defined]
+            headers = RETRY_AFTER if code == HTTPStatus.SERVICE_UNAVAILABLE else None
+            about = {"schema": ErrorSchema, "description": ERRORS[code], "headers": headers}
+            view = _ANY.alt_response(code, **about)(view)
         return view
 
     return decorate
 
 
 # alt_response uses nothing of the blueprint that it is called on.
-_ANY = flask_smorest.Blueprint("any", __name__)
+_ANY = parser.Blueprint("any", __name__)
 
 _docs = Blueprint("docs", __name__)
 

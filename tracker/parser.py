@@ -1,6 +1,7 @@
 """JSON bodies and queries, read more strictly than the libraries read them."""
 
 import json
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from flask import Request
@@ -10,6 +11,8 @@ from gunicorn.http.errors import ParseException
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.fields import List
 from webargs.flaskparser import FlaskParser, is_json_request
+
+Decorator = Callable[[Any], Any]
 
 BODY_MAX = 256 * 1024  # bytes; the longest valid task, fully escaped, takes half of it
 NUMBER_MAX = 1_000  # digits; Python itself refuses to read more than 4,300
@@ -46,9 +49,33 @@ class StrictParser(FlaskParser):
 
 
 class Blueprint(SmorestBlueprint):
-    """A flask-smorest blueprint whose bodies are read by StrictParser."""
+    """A flask-smorest blueprint that reads bodies strictly, and leaves answers to its views.
+
+    What declares an answer is for the document alone: a wrapper for each declaration would do
+    nothing, at each request.
+    """
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def response(self, *args: Any, **kwargs: Any) -> Decorator:
+        """Declare the answer of a success."""
+        return _declare(super().response(*args, **kwargs))
+
+    def alt_response(self, *args: Any, **kwargs: Any) -> Decorator:
+        """Declare another answer."""
+        return _declare(super().alt_response(*args, **kwargs))
+
+    def doc(self, **kwargs: Any) -> Decorator:
+        """Declare anything else."""
+        return _declare(super().doc(**kwargs))
+
+
+def _declare(decorate: Decorator) -> Decorator:
+    def declare(view: Any) -> Any:
+        view._apidoc = decorate(view)._apidoc
+        return view
+
+    return declare
 
 
 def _read_body(req: Request) -> bytes:

@@ -1,21 +1,23 @@
 """Who may ask, from where, and what every answer tells a browser to refuse."""
 
 import hmac
+from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, request
 from flask_smorest import abort
 
 from .config import Settings
 
 POLICY = "Content-Security-Policy"
-HEADERS = {
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
+DEFAULT_POLICY = (POLICY, "default-src 'none'; frame-ancestors 'none'")
+HEADERS = [
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+]
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -30,12 +32,21 @@ def init_app(app: Flask, settings: Settings) -> None:
         if settings.api_token and request.blueprint == "tasks":
             _check_token(settings.api_token)
 
-    @app.after_request
-    def protect(response: Response) -> Response:
-        if POLICY not in response.headers:
-            response.headers[POLICY] = "default-src 'none'; frame-ancestors 'none'"
-        response.headers.extend(HEADERS)
-        return response
+    app.wsgi_app = _protected(app.wsgi_app)  # type: ignore[method-assign]
+
+
+def _protected(wsgi_app: Any) -> Any:
+    """Have every answer carry the headers; in WSGI, where they are a list and need no checks."""
+
+    def protected(environ: Any, start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            if not any(name == POLICY for name, _ in headers):
+                headers.append(DEFAULT_POLICY)
+            return start_response(status, headers + HEADERS, *exc_info)
+
+        return wsgi_app(environ, start)
+
+    return protected
 
 
 def _check_host(hosts: list[str]) -> None:

@@ -2,10 +2,10 @@
 
 import json
 import logging
+import secrets
 import selectors
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -160,7 +160,7 @@ class Worker(ThreadWorker):
         head = (
             f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"{REQUEST_ID}: {uuid.uuid4().hex}\r\n\r\n"
+            f"{REQUEST_ID}: {secrets.token_hex(16)}\r\n\r\n"
         )
         try:
             util.write_nonblock(client, head.encode("latin1") + body)
