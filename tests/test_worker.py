@@ -72,6 +72,19 @@ def test_connections_that_keep_quiet_need_no_thread(
         assert threads(service) <= 5  # it has four at most, and the main one
 
 
+def test_with_too_many_idle_connections_those_idle_for_longest_make_room(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    few = {**environment, "WEB_CONCURRENCY": "1", "THREADS": "1"}
+    few["GUNICORN_CMD_ARGS"] = "--worker-connections 10"
+    with served(few, tmp_path / "output") as service, ExitStack() as stack:
+        silent = [connect(service, stack) for _ in range(30)]
+        assert time_of_one(service) < QUICK
+        silent[-1].sendall(LIVE)
+        assert read_answer(silent[-1]).startswith(b"HTTP/1.1 200")
+        assert silent[0].recv(1) == b""
+
+
 def test_a_client_in_the_middle_of_its_request_holds_up_nobody(alone: Service) -> None:
     with ExitStack() as stack:
         slow = [connect(alone, stack) for _ in range(10)]

@@ -6,7 +6,6 @@ import secrets
 import selectors
 import threading
 import time
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +18,7 @@ from .logs import REQUEST_ID
 
 LINGER = 0.002  # seconds for which a thread that has handled a request waits for the next
 BREAK = 0.001  # seconds between two connections that are accepted
+LOOK = 0.1  # seconds between two looks at the connections of a worker that stops
 TICK = 0.005  # seconds after which a request is held to keep its thread waiting
 
 
@@ -41,8 +41,7 @@ class Worker(ThreadWorker):
 
     def init_process(self) -> None:
         """Start to work, in the worker's own process."""
-        # Connections on which no request is handled; gunicorn looks at how many there are.
-        self._idle = self.keepalived_conns = _Idle()
+        self._idle = selectors.DefaultSelector()  # connections on which no request is handled
         self._turn: object = None  # whoever has this token handles what comes
         self._watched = False  # whether the main thread waits for what comes
         self._request: object = None  # whatever is handled in this turn
@@ -61,9 +60,14 @@ class Worker(ThreadWorker):
         super().accept(listener)
         if self.nr_conns > 1:
             time.sleep(BREAK)
+        idle = self._connections() if self.nr_conns >= self.worker_connections else []
+        if len(idle) > 1:  # the one that is idle for longest makes room for the next
+            self._end(min(idle, key=lambda connection: connection.timeout))
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Do the main thread's work, and see to it that requests are handled by another."""
+        if not self.alive:
+            timeout = min(timeout, LOOK)
         if self._turn is not None:
             timeout = min(timeout, TICK)
         elif not self._watched:
@@ -132,6 +136,11 @@ class Worker(ThreadWorker):
             return False
         return True
 
+    def _end(self, connection: Any) -> None:
+        """Close the connection, unless a request has come on it."""
+        if self._take(connection):
+            self._close(connection, graceful=False)
+
     def _close(self, connection: Any, graceful: bool = True) -> None:
         connection.close(graceful)
         self.method_queue.defer(self._forget)
@@ -142,13 +151,19 @@ class Worker(ThreadWorker):
     def murder_keepalived(self, force: bool = False) -> None:
         """Close the connections that have been idle for too long."""
         now = time.monotonic()
-        for connection in self._idle:
-            if (force or connection.timeout <= now) and self._take(connection):
-                self._close(connection, graceful=False)
+        for connection in self._connections():
+            if force or connection.timeout <= now:
+                self._end(connection)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        for connection in self._idle:
+        for connection in self._connections():
             connection.timeout = min(connection.timeout, deadline)
+
+    def _connections(self) -> list[Any]:
+        """List the idle connections."""
+        numbers = list(self._idle.get_map())  # at once: other threads take and keep some meanwhile
+        found = [self._idle.get_map().get(number) for number in numbers]
+        return [key.data for key in found if key]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Have gunicorn log the error and choose its status, and send our answer."""
@@ -166,19 +181,6 @@ class Worker(ThreadWorker):
             util.write_nonblock(client, head.encode("latin1") + body)
         except OSError:
             self.log.debug("The client was gone before it could be told of its error")
-
-
-class _Idle(selectors.DefaultSelector):
-    """Waits for what comes on any of its connections; it can be read as a list of them."""
-
-    def __len__(self) -> int:
-        return len(self.get_map())
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter([key.data for key in list(self.get_map().values())])
-
-    def __getitem__(self, place: int) -> Any:
-        return sorted(self, key=lambda connection: connection.timeout)[place]
 
 
 class _Recorder:
