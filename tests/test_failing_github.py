@@ -699,6 +699,7 @@ def test_twenty_at_once_for_a_new_repository_share_one_slow_call(
     assert (lost, doubled) == (0, 0)
 
 
+@pytest.mark.slow
 def test_repeats_of_a_creation_that_waits_hold_up_no_reads(
     environment: dict[str, str], github: Gated, tmp_path: Path, report: Callable[..., None]
 ) -> None:

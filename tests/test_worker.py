@@ -148,6 +148,7 @@ def test_requests_that_come_in_one_packet_are_answered_in_their_order(alone: Ser
         assert client.recv(1) == b""
 
 
+@pytest.mark.slow  # or rather: to be run while nothing else is
 def test_connections_that_come_at_once_are_shared_out(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
