@@ -1,6 +1,7 @@
 """The use-cases: ask GitHub with no connection held, then one atomic block."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from peewee import fn
 
@@ -17,6 +18,7 @@ from .idempotency import Claim
 from .models import MetadataStatus, StoredTask, Task, etag
 from .repositories import Repository
 
+T = TypeVar("T")
 Versions = list[int] | None  # those of which a task must be at one; None for any
 LEASE = 5  # seconds beyond GitHub's time for a creation under a key to end
 
@@ -81,18 +83,13 @@ def list_tasks(query: dict[str, Any]) -> listing.Page:
         return listing.read_page(**query)
 
 
-@repeatable
 def read_task(task_id: int) -> StoredTask:
     """Give the task with this id.
 
     Raises:
         TaskNotFound: there is none.
     """
-    with borrowed():
-        task = Task.find_stored(task_id)
-    if task is None:
-        raise TaskNotFound(task_id)
-    return task
+    return _found(Task.find_stored, task_id)
 
 
 def edit_task(
@@ -111,7 +108,7 @@ def edit_task(
     while True:
         values, repository, present = dict(fields), None, versions
         if name := values.pop("repository", None):
-            task = _find(task_id)
+            task = _found(Task.find, task_id)
             _check(task.version, versions)
             present = [task.version]  # for what comes of its repository, as it was read
             if name.lower() != task.repository.lower():
@@ -148,7 +145,7 @@ def refresh_task(task_id: int, github: GitHubClient) -> StoredTask:
         GitHubError: GitHub can't answer now; nothing is changed.
         DatabaseUnavailable: nothing is changed.
     """
-    task = _find(task_id)
+    task = _found(Task.find, task_id)
     try:
         repository = github.refresh(task.repository, task.repository_id)
         values = _metadata(repository)
@@ -177,9 +174,9 @@ def check_ready() -> None:
 
 
 @repeatable
-def _find(task_id: int) -> Task:
+def _found(find: Callable[[int], T | None], task_id: int) -> T:
     with borrowed():
-        task = Task.find(task_id)
+        task = find(task_id)
     if task is None:
         raise TaskNotFound(task_id)
     return task

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, with our error answers for requests that never reach Flask."""
+"""gunicorn's worker: which thread serves, and our answers where a request never reaches Flask."""
 
 import json
 import logging
