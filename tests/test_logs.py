@@ -96,7 +96,10 @@ def test_an_unsound_id_of_the_clients_is_replaced(client: FlaskClient, brought: 
 
 def test_what_is_logged_in_a_request_carries_its_id(app: Flask) -> None:
     record = _record("it happened")
-    with app.test_request_context(headers={"X-Request-ID": "abc"}):
-        app.preprocess_request()
+
+    @app.before_request
+    def log() -> None:
         RequestIdFilter().filter(record)
+
+    app.test_client().get("/health/live", headers={"X-Request-ID": "abc"})
     assert record.__dict__["request_id"] == "abc"

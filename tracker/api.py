@@ -83,6 +83,8 @@ class TaskId(IntegerConverter):
 class Tasks(MethodView):
     """The collection of tasks."""
 
+    init_every_request = False
+
     @tasks.arguments(ListQuerySchema(), location="query")
     @tasks.response(200, TaskSchema(many=True), headers=LIST_HEADERS)
     @declares(401, 422, 503)
@@ -118,13 +120,18 @@ class Tasks(MethodView):
 class TaskById(MethodView):
     """One task."""
 
+    init_every_request = False
+
     @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
     @tasks.alt_response(304, description="It still has the `ETag` of If-None-Match.", headers=ETAG)
     @tasks.doc(parameters=[IF_NONE_MATCH])
     @declares(401, 404, 503)
     def get(self, task_id: int) -> Response:
         """Read a task"""
-        return _task(services.read_task(task_id))
+        response = _task(services.read_task(task_id))
+        if "If-None-Match" in request.headers:
+            response.make_conditional(request)
+        return response
 
     @tasks.arguments(TaskInputSchema(), example=EXAMPLE)
     @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
@@ -169,14 +176,6 @@ def refresh(task_id: int) -> Response:
     gone keeps its last known metadata and becomes `unavailable`.
     """
     return _task(services.refresh_task(task_id, github))
-
-
-@tasks.after_request
-def answer_conditionally(response: Response) -> Response:
-    """Turn an answer that the client has already into a 304."""
-    if "If-None-Match" in request.headers and response.status_code == 200:
-        response.make_conditional(request)
-    return response
 
 
 def _task(task: StoredTask, status: int = 200, **headers: str) -> Response:

@@ -2,17 +2,19 @@
 
 import json
 import logging
+import os
 import re
-import secrets
 import traceback
 from datetime import datetime, timezone
 from typing import Any
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, has_request_context, request
 
 from .config import Settings
 
 REQUEST_ID = "X-Request-ID"
+_ENVIRON_KEY = "tracker.request_id"
+_SOUND = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 # gunicorn's atoms; the URI as it was sent, so that no decoded line break gets in.
 ACCESS_FORMAT = '%(h)s "%(m)s %({raw_uri}e)s" %(s)s %(B)sB %(D)sus request_id=%({x-request-id}o)s'
 
@@ -50,24 +52,29 @@ def _handler(stream: str) -> dict[str, Any]:
 
 def init_app(app: Flask) -> None:
     """Give each request an ID, its own if it brings a sound one, and each answer the same."""
+    app.wsgi_app = _labelled(app.wsgi_app)  # type: ignore[method-assign]
 
-    @app.before_request
-    def identify() -> None:
-        brought = request.headers.get(REQUEST_ID, "")
-        sound = re.fullmatch(r"[\w.:-]{1,64}", brought, re.ASCII)
-        g.request_id = brought if sound else secrets.token_hex(16)
 
-    @app.after_request
-    def label(response: Response) -> Response:
-        response.headers[REQUEST_ID] = g.request_id
-        return response
+def _labelled(wsgi_app: Any) -> Any:
+    def labelled(environ: dict[str, Any], start_response: Any) -> Any:
+        brought = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = brought if _SOUND.fullmatch(brought) else os.urandom(16).hex()
+        environ[_ENVIRON_KEY] = request_id
+
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            headers.append((REQUEST_ID, request_id))
+            return start_response(status, headers, *exc_info)
+
+        return wsgi_app(environ, start)
+
+    return labelled
 
 
 class RequestIdFilter(logging.Filter):
     """Adds the request's ID to what is logged while it is handled."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = g.get("request_id") if has_request_context() else None
+        record.request_id = request.environ.get(_ENVIRON_KEY) if has_request_context() else None
         return True
 
 

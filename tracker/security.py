@@ -1,6 +1,7 @@
 """Who may ask, from where, and what every answer tells a browser to refuse."""
 
 import hmac
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,16 +19,18 @@ HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
 ]
+HOSTS_REMEMBERED = 100  # Host headers that have been taken apart
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Check each request before its view, and add the headers to every answer."""
+    hosts = settings.hosts
 
     @app.before_request
     def check() -> None:
-        if settings.hosts:
-            _check_host(settings.hosts)
+        if hosts:
+            _check_host(hosts)
         _check_site()
         if settings.api_token and request.blueprint == "tasks":
             _check_token(settings.api_token)
@@ -51,12 +54,18 @@ def _protected(wsgi_app: Any) -> Any:
 
 def _check_host(hosts: list[str]) -> None:
     # Not Flask's own TRUSTED_HOSTS: it can trust no IPv6 address, and minds the letter case.
-    try:
-        name = urlsplit(f"//{request.host}").hostname or ""
-    except ValueError:
-        name = ""
+    name = _name(request.host)
     if not any(name == host or (host[0] == "." and f".{name}".endswith(host)) for host in hosts):
         abort(400, message="This host is not in TRUSTED_HOSTS.")
+
+
+@lru_cache(HOSTS_REMEMBERED)
+def _name(host: str) -> str:
+    """Give the name or address in a Host header, without its port; "" where there is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _check_site() -> None:
@@ -64,8 +73,9 @@ def _check_site() -> None:
 
     https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
     """
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    if request.method not in SAFE_METHODS and site not in {"same-origin", "none"}:
+    if request.method in SAFE_METHODS:
+        return
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
         abort(403, message="A page of another site may not change anything here.")
 
 
