@@ -36,7 +36,7 @@ def test_no_connection_is_held_while_github_is_asked(
         creating = pool.submit(app.test_client().post, "/tasks", json=TASK)
         time.sleep(0.25)
         assert not creating.done()
-        assert database._in_use == {}
+        assert database.lent == 0
         assert _connections(database_url) == []
         assert creating.result().status_code == 201
 
@@ -58,7 +58,7 @@ def test_threads_have_no_more_connections_than_the_pool(app: Flask, database_url
 def test_a_connection_comes_back_from_a_failed_block(app: Flask, database_url: str) -> None:
     with pytest.raises(IntegrityError), borrowed(), database.atomic():
         Task.create(title="", repository="pallets/flask")
-    assert database._in_use == {}
+    assert database.lent == 0
     assert _connections(database_url) == ["idle"]
 
 

@@ -136,7 +136,7 @@ def test_a_missing_schema_is_503_and_says_what_to_do(
 
 def test_an_exhausted_pool_is_503(settings: Settings) -> None:
     client = create_app(dataclasses.replace(settings, threads=1)).test_client()
-    database.init(database.database, timeout=0.1, **database.connect_params)
+    database.init(database.database, max_connections=1, timeout=0.1, **database.connect_params)
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:

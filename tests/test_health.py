@@ -9,8 +9,8 @@ from tracker.demo.github import GitHub
 def test_a_live_process_says_so_and_touches_nothing(client: FlaskClient, github: GitHub) -> None:
     response = client.get("/health/live")
     assert (response.status_code, response.json) == (200, {"status": "ok"})
-    assert database._in_use == {}
-    assert database._connections == []
+    assert database.lent == 0
+    assert database._idle == []
 
 
 def test_a_ready_service_says_so_and_asks_github_nothing(

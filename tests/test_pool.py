@@ -25,7 +25,7 @@ def test_a_statement_that_the_server_does_not_answer_is_given_up(
     with pytest.raises(ConnectionLost), borrowed():
         database.execute_sql("SELECT pg_sleep(1)")
     assert time.monotonic() - started < 1
-    assert database._in_use == {}
+    assert database.lent == 0
     monkeypatch.undo()
     check_ready()
     wait_for(_nothing_runs)

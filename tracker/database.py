@@ -7,12 +7,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import psycopg2.extensions
 from peewee import InterfaceError, OperationalError, PeeweeException
-from playhouse.pool import MaxConnectionsExceeded
 
 from . import embedded
 from .config import Settings
 from .errors import DatabaseUnavailable
-from .pool import CONNECT_TIMEOUT, Connection, Pool, wait
+from .pool import CONNECT_TIMEOUT, Connection, Pool, PoolExhausted, wait
 
 POOL_TIMEOUT = 3  # seconds to wait for a connection when all are borrowed
 LOCK_TIMEOUT = 2_000  # milliseconds; less than POOL_TIMEOUT, so that others outwait a lock
@@ -77,21 +76,26 @@ def borrowed() -> Iterator[None]:
         DatabaseUnavailable: PostgreSQL can't serve the statements now. What an atomic block
             inside did is undone, unless the connection broke while it committed.
     """
-    with translated():
+    opened = False
+    try:
         opened = database.connect(reuse_if_open=True)
-        try:
-            yield
-        except PeeweeException as error:
-            if database.connection().closed:
-                database.close_idle()  # they fare no better: the next attempt needs a new one
-                raise ConnectionLost(UNREACHABLE, retry_after=RETRY_AFTER) from error
-            if opened and _code(error) == READ_ONLY:
-                database.close_idle()  # a session may keep what it was told when it began
-                database.manual_close()
-            raise
-        finally:
-            if opened:
-                database.close()
+        yield
+    except PoolExhausted as error:
+        raise DatabaseUnavailable(
+            "All database connections are busy; try again.", retry_after=RETRY_AFTER
+        ) from error
+    except PeeweeException as error:
+        if database.is_broken():
+            database.close_idle()  # they fare no better: the next attempt needs a new one
+            raise ConnectionLost(UNREACHABLE, retry_after=RETRY_AFTER) from error
+        if opened and _code(error) == READ_ONLY:
+            database.close_all()  # a session may keep what it was told when it began
+        if message := _unavailability(error):
+            raise DatabaseUnavailable(message, retry_after=RETRY_AFTER) from error
+        raise
+    finally:
+        if opened:
+            database.close()
 
 
 def repeatable(read: Callable[P, T]) -> Callable[P, T]:
@@ -109,18 +113,13 @@ def repeatable(read: Callable[P, T]) -> Callable[P, T]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what is no fault of the statements into DatabaseUnavailable."""
+    """Turn what is no fault of the block's statements into DatabaseUnavailable."""
     try:
         yield
-    except MaxConnectionsExceeded as error:
-        raise DatabaseUnavailable(
-            "All database connections are busy; try again.", retry_after=RETRY_AFTER
-        ) from error
     except PeeweeException as error:
-        message = _unavailability(error)
-        if message is None:
-            raise
-        raise DatabaseUnavailable(message, retry_after=RETRY_AFTER) from error
+        if message := _unavailability(error):
+            raise DatabaseUnavailable(message, retry_after=RETRY_AFTER) from error
+        raise
 
 
 READ_ONLY = "25006"
@@ -142,7 +141,5 @@ def _code(error: PeeweeException) -> str:
 
 
 def _unavailability(error: PeeweeException) -> str | None:
-    code = _code(error)
-    if isinstance(error, OperationalError | InterfaceError):
-        return _MESSAGES.get(code, UNREACHABLE)
-    return _MESSAGES.get(code)
+    unreachable = isinstance(error, OperationalError | InterfaceError)
+    return _MESSAGES.get(_code(error), UNREACHABLE if unreachable else None)

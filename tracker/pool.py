@@ -2,12 +2,13 @@
 
 import select
 import time
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import psycopg2
 import psycopg2.extensions
-from playhouse.pool import PooledPostgresqlDatabase
-from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP
+from peewee import PostgresqlDatabase, __exception_wrapper__  # type: ignore[attr-defined]
+from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP, TRANSACTION_STATUS_IDLE
 
 CONNECT_TIMEOUT = 3  # seconds
 ANSWER_TIMEOUT = 7.0  # seconds; longer than a server that is well lets a statement run
@@ -28,6 +29,12 @@ class Connection(psycopg2.extensions.connection):
         super().__init__(*args, **kwargs)
         self.prepared: set[str] = set()  # the names of statements that the server has planned
         self.due = ""  # what the next statement is to be sent with
+        self._incoming = select.poll()
+        self._incoming.register(self.fileno(), select.POLLIN)
+
+    def has_news(self, timeout: float = 0) -> bool:
+        """Tell whether the server has sent something, or does within so many seconds."""
+        return bool(self._incoming.poll(timeout * 1000))
 
 
 def wait(connection: psycopg2.extensions.connection) -> None:
@@ -39,49 +46,130 @@ def wait(connection: psycopg2.extensions.connection) -> None:
         psycopg2.OperationalError: it took too long; psycopg2 then closes the connection.
     """
     connecting = connection.status == STATUS_SETUP
+    state = connection.poll()
+    if isinstance(connection, Connection) and not connecting:
+        while state == POLL_READ and connection.has_news(QUICK):
+            state = connection.poll()
+        if state == POLL_OK:
+            return
+        on_wait()
     patience = CONNECT_TIMEOUT if connecting else getattr(connection, "patience", None)
     deadline = patience and time.monotonic() + patience
-    while (state := connection.poll()) != POLL_OK:
-        if state == POLL_READ and not connecting:
-            if _ready(connection, select.POLLIN, QUICK):
-                continue
-            on_wait()
-        remaining = deadline and max(deadline - time.monotonic(), 0)
-        if not _ready(
-            connection, select.POLLIN if state == POLL_READ else select.POLLOUT, remaining
-        ):
+    while state != POLL_OK:
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN if state == POLL_READ else select.POLLOUT)
+        if not poll.poll(deadline and max(deadline - time.monotonic(), 0) * 1000):
             raise psycopg2.OperationalError("the server does not answer")
+        state = connection.poll()
 
 
-def _ready(connection: psycopg2.extensions.connection, events: int, timeout: float | None) -> bool:
-    poll = select.poll()
-    poll.register(connection.fileno(), events)
-    return bool(poll.poll(None if timeout is None else timeout * 1000))
+class PoolExhausted(Exception):
+    """All connections are lent, and none came back in time."""
 
 
-class Pool(PooledPostgresqlDatabase):
-    """Peewee's pool, with a look at a connection for a ping, and no queue to a dead host.
+class Pool(PostgresqlDatabase):
+    """A database of which each thread borrows a connection, and gives it back.
 
-    A transaction begins with its first statement, in one message: a way to the server less.
+    It has `max_connections` at most; who finds them all lent waits for one, `timeout` seconds at
+    most. A transaction begins with its first statement, in one message: a way to the server less.
     """
 
-    def init(self, *args: Any, **kwargs: Any) -> None:
-        """Point the pool at another database."""
+    _state: Any  # what each thread has borrowed
+    _connect: Any  # opens a connection
+
+    def init(
+        self,
+        database: str | None,
+        *args: Any,
+        max_connections: int = 0,
+        timeout: float = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Point the pool at a server. No I/O."""
+        self._max_connections = max_connections
+        self._timeout = timeout
+        self._places: SimpleQueue[None] = SimpleQueue()  # as many as may still be lent
+        for _ in range(max_connections):
+            self._places.put(None)
+        self._idle: list[Connection] = []  # the last one used is the first to be used again
         self._resume = 0.0  # when to try again to connect
-        super().init(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().init(database, *args, **kwargs)
 
-    def _is_closed(self, connection: Any) -> bool:
-        # Nothing is due on an idle connection: what can be read from it is the news of its end.
-        return bool(connection.closed) or _ready(connection, select.POLLIN, 0)
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """Borrow a connection for this thread, unless it has one.
 
-    def _connect(self) -> Any:
-        # Peewee connects under a lock. Those who waited for it must not each wait for the host too.
-        with self._pool_lock:
-            started = time.monotonic()
-            if started < self._resume and not self._connections:
+        Raises:
+            PoolExhausted: none came back in time.
+            OperationalError: the server can't be reached.
+        """
+        if not self._state.closed:
+            return False
+        try:
+            self._places.get(timeout=self._timeout)
+        except Empty:
+            raise PoolExhausted from None
+        try:
+            self._state.set_connection(self._find() or self._open())
+        except BaseException:
+            self._places.put(None)
+            raise
+        return True
+
+    def close(self) -> bool:
+        """Give this thread's connection back."""
+        if self._state.closed:
+            return False
+        connection = self._state.conn
+        self._state.reset()
+        if connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+            self._idle.append(connection)
+        else:  # it is broken, or in no state for somebody else
+            connection.close()
+        self._places.put(None)
+        return True
+
+    def is_broken(self) -> bool:
+        """Tell whether the connection that this thread has borrowed has come to its end."""
+        return not self._state.closed and bool(self._state.conn.closed)
+
+    def close_idle(self) -> None:
+        """End the connections that are not lent."""
+        while connection := self._pop():
+            connection.close()
+
+    def close_all(self) -> None:
+        """End the connections that are not lent to other threads."""
+        self.close_idle()
+        if not self._state.closed:
+            self._state.conn.close()
+            self.close()
+
+    @property
+    def lent(self) -> int:
+        """How many connections are borrowed now."""
+        return self._max_connections - self._places.qsize()
+
+    def _find(self) -> Connection | None:
+        """Take an idle connection on which nothing has come: that could only be news of its end."""
+        while connection := self._pop():
+            if not connection.closed and not connection.has_news():
+                return connection
+            connection.close()
+        return None
+
+    def _pop(self) -> Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def _open(self) -> Any:
+        started = time.monotonic()
+        with __exception_wrapper__:
+            if started < self._resume:  # nobody else need wait for the same host too
                 raise psycopg2.OperationalError("the server did not answer just now")
             try:
-                return super()._connect()
+                return self._connect()
             except psycopg2.OperationalError:
                 if time.monotonic() - started >= PAUSE:
                     self._resume = time.monotonic() + PAUSE
@@ -98,7 +186,10 @@ class Pool(PooledPostgresqlDatabase):
         """Run a statement, and give its cursor."""
         connection = self.connection()
         due, connection.due = connection.due, ""
-        return super().execute_sql(due + sql, params)  # type: ignore[no-untyped-call]
+        with __exception_wrapper__:
+            cursor = connection.cursor()
+            cursor.execute(due + sql, params or ())
+        return cursor
 
     def commit(self) -> None:
         """End the transaction, if a statement has begun it."""
