@@ -10,7 +10,6 @@ from typing import Any
 from benchmarks import github, server
 from benchmarks.load import WRITES, Load, LoadFailed, measure
 from benchmarks.services import (
-    FLOOR,
     SERVICES,
     Running,
     Service,
@@ -44,7 +43,7 @@ def run(works: Sequence[str], *, rounds: int, seconds: int, tasks: int) -> list[
         url, _ = stack.enter_context(github.running())
         settings = {
             service: environment(
-                postgres.url(service.name),
+                postgres.url(service.borrows or service.name),
                 GITHUB_API_BASE=url,
                 GITHUB_CACHE=str(postgres.folder.with_name("github-cache.sqlite")),
             )
@@ -77,7 +76,7 @@ def keep_tasks(
     """Give each service a database with the same tasks, and see that it answers as ours does."""
     expected: dict[str, Any] | None = None
     for service in SERVICES:
-        if service is FLOOR:
+        if not service.prepare:
             continue
         postgres.create(service.name)
         prepare(service, settings[service])

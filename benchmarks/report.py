@@ -38,6 +38,7 @@ COLOURS = {
     "original": "#4184e4",
     "tuned": "#c69026",
     "rest_framework": "#57ab5a",
+    "statement": "#b083f0",
     "floor": "#8f8f8f",
 }
 

@@ -36,6 +36,7 @@ class Service:
     serve: tuple[str, ...]
     prepare: tuple[str, ...] = ()
     works: tuple[str, ...] | None = None  # None: all of them
+    borrows: str | None = None  # whose table it reads; None: its own, if it has one
 
 
 def _uvicorn(app: str) -> tuple[str, ...]:
@@ -65,7 +66,14 @@ REST_FRAMEWORK = Service(
 FLOOR = Service(
     "floor", "empty Flask view", ("gunicorn", "benchmarks.peers.floor:app"), works=("get",)
 )
-SERVICES = (OURS, ORIGINAL, TUNED, REST_FRAMEWORK, FLOOR)
+STATEMENT = Service(
+    "statement",
+    "Flask and one statement",
+    ("gunicorn", "benchmarks.peers.statement:app"),
+    works=("get",),
+    borrows=OURS.name,
+)
+SERVICES = (OURS, ORIGINAL, TUNED, REST_FRAMEWORK, STATEMENT, FLOOR)
 
 
 @dataclass
