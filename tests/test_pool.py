@@ -1,6 +1,8 @@
 """A connection of the pool: noticed when it is dead, given up when its server does not answer."""
 
+import dataclasses
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -102,3 +104,52 @@ def test_a_transaction_that_fails_leaves_none_behind(
 
 def _transaction() -> int:
     return int(database.connection().info.transaction_status)
+
+
+def test_a_failed_attempt_to_connect_takes_no_place_in_the_pool() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    configure(Settings(database_url=f"postgresql://127.0.0.1:{port}/nowhere", threads=2))
+    for _ in range(5):
+        with pytest.raises(DatabaseUnavailable, match="can't be reached"):
+            read_task(1)
+    assert database.lent == 0
+
+
+def test_a_connection_in_the_middle_of_a_transaction_is_lent_to_nobody_else(app: Flask) -> None:
+    with borrowed():
+        first = database.connection()
+        database.execute_sql("BEGIN")
+    assert first.closed
+    with borrowed():
+        assert database.connection() is not first
+        assert _transaction() == TRANSACTION_STATUS_IDLE
+
+
+def test_who_waits_for_a_connection_gets_the_first_that_comes_back(settings: Settings) -> None:
+    configure(dataclasses.replace(settings, threads=1))
+    waits = threading.Event()
+
+    def wait() -> float:
+        waits.set()
+        check_ready()
+        return time.monotonic()
+
+    with ThreadPoolExecutor() as pool:
+        with borrowed():
+            waiting = pool.submit(wait)
+            waits.wait(5)
+            time.sleep(0.2)
+            assert not waiting.done()
+            given_back = time.monotonic()
+        assert waiting.result(5) - given_back < 1
+    database.close_all()
+
+
+def test_the_connection_that_was_used_last_is_used_first(app: Flask) -> None:
+    with ThreadPoolExecutor() as pool, borrowed():
+        pool.submit(check_ready).result(5)
+        last = database.connection()
+    for _ in range(3):
+        with borrowed():
+            assert database.connection() is last

@@ -128,10 +128,10 @@ class TaskById(MethodView):
     @declares(401, 404, 503)
     def get(self, task_id: int) -> Response:
         """Read a task"""
-        response = _task(services.read_task(task_id))
-        if "If-None-Match" in request.headers:
-            response.make_conditional(request)
-        return response
+        task = services.read_task(task_id)
+        if _is_known(task):
+            return Response(status=304, headers={"ETag": task.etag})
+        return _task(task)
 
     @tasks.arguments(TaskInputSchema(), example=EXAMPLE)
     @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
@@ -184,6 +184,13 @@ def _task(task: StoredTask, status: int = 200, **headers: str) -> Response:
 
 def _json(text: str, headers: dict[str, str], status: int = 200) -> Response:
     return Response(f"{text}\n", status, headers, mimetype="application/json")
+
+
+def _is_known(task: StoredTask) -> bool:
+    """Tell whether the request's If-None-Match names the task as it is."""
+    if "If-None-Match" not in request.headers:
+        return False
+    return request.if_none_match.contains_weak(str(task.version))  # RFC 9110, section 13.1.2
 
 
 def _if_match() -> list[int] | None:
