@@ -177,11 +177,11 @@ def plot(comparison: Comparison, path: Path) -> None:
     axes.set_axisbelow(True)
     axes.tick_params(colors=GREY, length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title("Requests/s of this service ÷ those of", color=GREY, loc="left", pad=30)
+    axes.set_title("Requests/s of this service ÷ those of", color=GREY, loc="left", pad=50)
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=len(labelled),
+        ncols=3,
         borderaxespad=0.3,
         handlelength=1.2,
         frameon=False,
