@@ -115,7 +115,6 @@ def page() -> Response:
     """Show Swagger UI."""
     response = send_from_directory(_PAGES, "docs.html")
     response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
-    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     return response
 
 

@@ -13,9 +13,11 @@ from .config import Settings
 POLICY = "Content-Security-Policy"
 DEFAULT_POLICY = (POLICY, "default-src 'none'; frame-ancestors 'none'")
 HEADERS = [
+    ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
 ]
 HOSTS_REMEMBERED = 100  # Host headers that have been taken apart
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
