@@ -5,7 +5,9 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
+import psycopg2
 import pytest
 from flask import Flask
 from peewee import PeeweeException
@@ -153,3 +155,16 @@ def test_the_connection_that_was_used_last_is_used_first(app: Flask) -> None:
     for _ in range(3):
         with borrowed():
             assert database.connection() is last
+
+
+def test_an_idle_connection_that_the_server_has_ended_is_replaced(
+    app: Flask, database_url: str
+) -> None:
+    check_ready()
+    with borrowed():
+        ended = database.connection().info.backend_pid
+    with closing(psycopg2.connect(database_url)) as other:
+        other.cursor().execute("SELECT pg_terminate_backend(%s, 5000)", (ended,))
+    with borrowed():
+        assert database.connection().info.backend_pid != ended
+        assert database.execute_sql("SELECT 42").fetchone() == (42,)
