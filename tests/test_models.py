@@ -111,8 +111,9 @@ def test_an_update_of_one_value_among_others_is_a_version() -> None:
     assert changed.version == 2
 
 
-def test_a_creation_finds_other_names_of_its_repository_in_an_index() -> None:
-    values = VALID | METADATA
+@pytest.mark.parametrize("unless_renamed", [False, True])
+def test_a_creation_finds_other_names_of_its_repository_in_an_index(unless_renamed: bool) -> None:
+    values = Task._meta.get_default_dict() | VALID | METADATA
     database.execute_sql(
         "INSERT INTO tasks (title, status, priority, tags, repository, repository_id,"
         " metadata_status) SELECT 'x', 'open', 'low', '{}', %s, %s, 'pending'"
@@ -120,12 +121,11 @@ def test_a_creation_finds_other_names_of_its_repository_in_an_index() -> None:
         (values["repository"], values["repository_id"]),
     )
     database.execute_sql("ANALYZE tasks")
-    statement = _insert.__wrapped__(*values)
-    assert statement.run(**values).fetchone()[-1] is False
+    statement = _insert.__wrapped__(unless_renamed, *values)
     statement._sql = f"EXPLAIN {statement._sql}"
     plan = "\n".join(line for (line,) in statement.run(**values).fetchall())
-    assert plan.count("Limit") == plan.count("Index Only Scan") == 2, plan
-    assert "Seq Scan" not in plan
+    assert plan.count("Index Only Scan using task_repository_id") == 2, plan
+    assert plan.count("AND (repository < ") == plan.count("AND (repository > ") == 1, plan
 
 
 @pytest.mark.parametrize("name", ["pallets/bottle", "pallets/jinja"])
@@ -133,6 +133,15 @@ def test_a_creation_tells_of_another_name_of_its_repository(name: str) -> None:
     assert not Task.insert_returning(VALID | METADATA | {"repository": name}).renamed
     assert Task.insert_returning(VALID | METADATA).renamed
     assert not Task.insert_returning(VALID | METADATA | {"repository_id": 1}).renamed
+
+
+@pytest.mark.parametrize("name", ["pallets/bottle", "pallets/jinja"])
+def test_a_creation_unless_renamed_stores_nothing_beside_another_name(name: str) -> None:
+    assert Task.insert_unless_renamed(VALID | METADATA | {"repository": name})
+    assert Task.insert_unless_renamed(VALID | METADATA) is None
+    assert Task.insert_unless_renamed(VALID | METADATA | {"repository_id": 1})
+    assert Task.insert_unless_renamed(VALID)
+    assert Task.select().count() == 3
 
 
 def _described(schema: str) -> dict[str, list[Any]]:

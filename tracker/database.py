@@ -73,7 +73,7 @@ def borrowed() -> Iterator[None]:
     Borrow it for the statements alone: nothing in the block may wait for the network.
 
     Raises:
-        DatabaseUnavailable: PostgreSQL can't serve the statements now. What an atomic block
+        DatabaseUnavailable: PostgreSQL can't serve the statements now. What a transaction
             inside did is undone, unless the connection broke while it committed.
     """
     opened = False

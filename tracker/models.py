@@ -16,6 +16,7 @@ from peewee import (
     DateField,
     Expression,
     Model,
+    Select,
     TextField,
     fn,
 )
@@ -170,7 +171,12 @@ class Task(Model):
     @classmethod
     def insert_returning(cls, values: dict[str, Any]) -> "StoredTask":
         """Store a new task and give it as the database completed it."""
-        return cast("StoredTask", _stored(_insert(*values).run(**values)))
+        return cast("StoredTask", _inserted(values))
+
+    @classmethod
+    def insert_unless_renamed(cls, values: dict[str, Any]) -> "StoredTask | None":
+        """Store a new task, unless its repository has tasks under another name: then none."""
+        return _inserted(values, unless_renamed=True)
 
     @classmethod
     def update_one(
@@ -224,14 +230,6 @@ class StoredTask(NamedTuple):
 
 
 _STORED = (Task.id, Task.version, Task.json)
-# By the ends of its names in an index: an inequality would read all tasks of a repository.
-_RENAMED = SQL(
-    " OR ".join(
-        f"coalesce((SELECT {end}(other.repository) FROM tasks AS other"  # noqa: S608
-        " WHERE other.repository_id = tasks.repository_id) <> tasks.repository, false)"
-        for end in ("min", "max")
-    )
-)
 
 
 def _stored(cursor: Any) -> StoredTask | None:
@@ -249,10 +247,31 @@ def _select_stored() -> Statement:
     return Statement(Task.select(*_STORED).where(_chosen()), prepared=True)
 
 
+def _inserted(values: dict[str, Any], unless_renamed: bool = False) -> StoredTask | None:
+    values = {"repository_id": None, **Task._meta.get_default_dict(), **values}
+    return _stored(_insert(unless_renamed, *values).run(**values))
+
+
 @cache
-def _insert(*names: str) -> Statement:
-    values = {name: bind(name) for name in names}
-    return Statement(Task.insert(**values).returning(*_STORED, _RENAMED), prepared=True)
+def _insert(unless_renamed: bool, *names: str) -> Statement:
+    values, columns = [bind(name) for name in names], [getattr(Task, name) for name in names]
+    row, answer = Select(columns=values), [*_STORED]
+    if unless_renamed:
+        row = row.where(~_renamed())
+    else:
+        answer.append(_renamed())
+    return Statement(Task.insert_from(row, columns).returning(*answer), prepared=True)
+
+
+def _renamed() -> Any:
+    """Have a creation look for other names of its repository.
+
+    At both ends of those names in an index: an inequality would read all tasks of a repository.
+    """
+    other = Task.alias()
+    same, name = other.repository_id == bind("repository_id"), bind("repository")
+    names = [other.repository < name, other.repository > name]
+    return reduce(or_, [fn.EXISTS(other.select(SQL("1")).where(same & each)) for each in names])
 
 
 @cache

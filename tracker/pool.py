@@ -72,6 +72,7 @@ class Pool(PostgresqlDatabase):
 
     It has `max_connections` at most; who finds them all lent waits for one, `timeout` seconds at
     most. A transaction begins with its first statement, in one message: a way to the server less.
+    Outside of one each statement is a transaction by itself.
     """
 
     _state: Any  # what each thread has borrowed

@@ -1,6 +1,7 @@
-"""The use-cases: ask GitHub with no connection held, then one atomic block."""
+"""The use-cases: ask GitHub with no connection held, then one transaction."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from peewee import fn
@@ -67,13 +68,18 @@ def _create(
     except GitHubError:
         if not optional:
             raise
-    with borrowed(), database.atomic():
-        task = Task.insert_returning(fields | (_metadata(repository) if repository else {}))
-        if repository and task.renamed:
-            _follow_rename(repository, besides=task.id)
-        if claim:
-            idempotency.settle(claim, task.id)
-        return task
+    values = fields | (_metadata(repository) if repository else {})
+    with borrowed():
+        # Most creations are one statement, which is a transaction by itself.
+        if not claim and (stored := Task.insert_unless_renamed(values)):
+            return stored
+        with database.atomic():
+            task = Task.insert_returning(values)
+            if repository and task.renamed:
+                _follow_rename(repository, besides=task.id)
+            if claim:
+                idempotency.settle(claim, task.id)
+            return task
 
 
 @repeatable
@@ -114,7 +120,7 @@ def edit_task(
             if name.lower() != task.repository.lower():
                 repository = github.repository(name)
                 values |= _metadata(repository)
-        with borrowed(), database.atomic():
+        with borrowed(), database.atomic() if repository else nullcontext():
             if repository:
                 _follow_rename(repository, besides=task_id)
             if edited := Task.update_one(task_id, values, present):
@@ -131,7 +137,7 @@ def delete_task(task_id: int, versions: Versions = None) -> None:
         PreconditionFailed: it is at none of these versions.
     """
     while True:
-        with borrowed(), database.atomic():
+        with borrowed():
             if Task.delete_one(task_id, versions):
                 return
         _check(read_task(task_id).version, versions)
