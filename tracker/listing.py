@@ -114,10 +114,9 @@ def read_page(
     values = {name: _VALUES.get(name, _same)(value) for name, value in filters.items()}
     place = {"value": cursor.value, "id": cursor.id} if cursor else {}
     tasks: list[str] = []
-    for part in _parts(sort, cursor and (cursor.value is not None), *filters):
-        # One more than asked for, to know whether there is a next page.
-        rows = part.run(**values, **place, limit=limit + 1 - len(tasks)).fetchall()
-        tasks += [task for (task,) in rows]
+    # One more than asked for, to know whether there is a next page.
+    for part in _parts(limit + 1, sort, cursor and (cursor.value is not None), *filters):
+        tasks += [task for (task,) in part.run(**values, **place).fetchall()]
         if len(tasks) > limit:
             break
     return Page(
@@ -128,8 +127,8 @@ def read_page(
 
 
 @lru_cache(maxsize=1000)
-def _parts(sort: str, valued: bool | None, *filters: str) -> list[Statement]:
-    """Give the list from a cursor on, as one or two ranges of the sort's index.
+def _parts(limit: int, sort: str, valued: bool | None, *filters: str) -> list[Statement]:
+    """Give so much of the list from a cursor on, as one or two ranges of the sort's index.
 
     Nulls come last in both directions, as a range of their own: so one index serves both, and
     each range starts right at the cursor, however far into the list it is. `valued` tells whether
@@ -137,7 +136,7 @@ def _parts(sort: str, valued: bool | None, *filters: str) -> list[Statement]:
     """
     column = COLUMNS[sort.lstrip("-")]
     descending = sort.startswith("-")
-    rows = _filtered(Task.select(Task.json), filters).limit(bind("limit"))
+    rows = _filtered(Task.select(Task.json), filters).limit(SQL(str(limit)))
 
     def ordered(*keys: Any) -> "ModelSelect[Task]":
         return rows.order_by(*[key.desc() if descending else key.asc() for key in keys])
@@ -159,7 +158,7 @@ def _parts(sort: str, valued: bool | None, *filters: str) -> list[Statement]:
         if valued is False:
             part = part.where(beyond(Task.id, bind("id")))
         parts.append(part)
-    return [Statement(part) for part in parts]
+    return [Statement(part, prepared=valued is None and not filters) for part in parts]
 
 
 @lru_cache(maxsize=1000)

@@ -8,6 +8,8 @@ from peewee import SQL, BaseQuery
 
 from .database import database
 
+PREPARED_MAX = 100  # statements that a connection has planned
+
 
 @dataclass(frozen=True)
 class _Named:
@@ -25,7 +27,7 @@ class Statement:
     """A query whose values come each time that it is run, on the borrowed connection.
 
     A `prepared` one is planned by PostgreSQL once for each connection too, for one plan whatever
-    the values: that is for queries by a key.
+    the values: that is for queries by a key, and for those without values.
     """
 
     _numbers = count(1)
@@ -36,7 +38,8 @@ class Statement:
             self._name = f"statement_{next(self._numbers)}"
             places = [f"${number}" for number in range(1, len(self._parameters) + 1)]
             self._preparation = f"PREPARE {self._name} AS {self._sql % tuple(places)}"
-            self._sql = f"EXECUTE {self._name} ({', '.join(['%s'] * len(places))})"
+            values = f"({', '.join(['%s'] * len(places))})" if places else ""
+            self._sql = f"EXECUTE {self._name} {values}"
         self._prepared = prepared
 
     def run(self, **values: Any) -> Any:
@@ -44,6 +47,9 @@ class Statement:
         if self._prepared:
             known = database.connection().prepared
             if self._name not in known:
+                if len(known) >= PREPARED_MAX:
+                    database.execute_sql("DEALLOCATE ALL")
+                    known.clear()
                 database.execute_sql(self._preparation)
                 known.add(self._name)
         return database.execute_sql(
