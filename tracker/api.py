@@ -95,7 +95,7 @@ class Tasks(MethodView):
         task is met once, whatever is inserted meanwhile.
         """
         page = services.list_tasks(query)
-        return _json(f"[{','.join(page.tasks)}]", _list_headers(page))
+        return _json(f"[{','.join(page.tasks)}]\n", _list_headers(page))
 
     @tasks.arguments(TaskInputSchema(), example=EXAMPLE)
     @tasks.arguments(CreateQuerySchema(), location="query")
@@ -179,11 +179,11 @@ def refresh(task_id: int) -> Response:
 
 
 def _task(task: StoredTask, status: int = 200, **headers: str) -> Response:
-    return _json(task.json, {"ETag": task.etag, **headers}, status)
+    return _json(f"{task.json}\n", {"ETag": task.etag, **headers}, status)
 
 
 def _json(text: str, headers: dict[str, str], status: int = 200) -> Response:
-    return Response(f"{text}\n", status, headers, mimetype="application/json")
+    return Response(text, status, headers, mimetype="application/json")
 
 
 def _is_known(task: StoredTask) -> bool:
@@ -206,7 +206,9 @@ def _list_headers(page: Page) -> dict[str, str]:
     if page.next:
         others = [pair for pair in request.args.items(multi=True) if pair[0] != "cursor"]
         query = urlencode([*others, ("cursor", str(page.next))])
-        headers["Link"] = f'<{request.base_url}?{query}>; rel="next"'
+        # Not request.base_url, which takes its time to be an IRI: no header may hold that.
+        here = f"{request.scheme}://{request.host}{request.script_root}{request.path}"
+        headers["Link"] = f'<{here}?{query}>; rel="next"'
     if page.total is not None:
         headers["X-Total-Count"] = str(page.total)
     return headers
