@@ -123,9 +123,12 @@ def test_a_creation_finds_other_names_of_its_repository_in_an_index(unless_renam
     database.execute_sql("ANALYZE tasks")
     statement = _insert.__wrapped__(unless_renamed, *values)
     statement._sql = f"EXPLAIN {statement._sql}"
-    plan = "\n".join(line for (line,) in statement.run(**values).fetchall())
-    assert plan.count("Index Only Scan using task_repository_id") == 2, plan
-    assert plan.count("AND (repository < ") == plan.count("AND (repository > ") == 1, plan
+    with database.atomic():
+        # The plan that PostgreSQL keeps, once it has run the statement some times.
+        database.execute_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+        plan = "\n".join(line for (line,) in statement.run(**values).fetchall())
+    assert plan.count("Index Only Scan") == plan.count("Limit") == 2, plan
+    assert "Seq Scan" not in plan
 
 
 @pytest.mark.parametrize("name", ["pallets/bottle", "pallets/jinja"])

@@ -266,12 +266,12 @@ def _insert(unless_renamed: bool, *names: str) -> Statement:
 def _renamed() -> Any:
     """Have a creation look for other names of its repository.
 
-    At both ends of those names in an index: an inequality would read all tasks of a repository.
+    By the ends of those names in an index: for an inequality PostgreSQL may read all tasks.
     """
     other = Task.alias()
     same, name = other.repository_id == bind("repository_id"), bind("repository")
-    names = [other.repository < name, other.repository > name]
-    return reduce(or_, [fn.EXISTS(other.select(SQL("1")).where(same & each)) for each in names])
+    ends = (other.select(end(other.repository)).where(same) for end in (fn.min, fn.max))
+    return reduce(or_, (fn.coalesce(end != name, SQL("false")) for end in ends))
 
 
 @cache
