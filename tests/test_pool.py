@@ -14,7 +14,7 @@ from peewee import PeeweeException
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 
 from service import wait_for
-from tracker import pool
+from tracker import pool, waiting
 from tracker.config import Settings
 from tracker.database import ConnectionLost, borrowed, configure, database, repeatable
 from tracker.errors import DatabaseUnavailable
@@ -168,3 +168,13 @@ def test_an_idle_connection_that_the_server_has_ended_is_replaced(
     with borrowed():
         assert database.connection().info.backend_pid != ended
         assert database.execute_sql("SELECT 42").fetchone() == (42,)
+
+
+def test_a_thread_hands_the_turn_on_before_it_waits_for_a_slow_statement(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[None] = []
+    monkeypatch.setattr(waiting, "step_aside", lambda: steps.append(None))
+    with borrowed():
+        database.execute_sql("SELECT pg_sleep(0.1)")
+    assert len(steps) == 1

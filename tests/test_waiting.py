@@ -227,3 +227,12 @@ def test_those_who_were_refused_take_no_place(clock: SimpleNamespace) -> None:
         for _ in range(3):
             refused(room)
     visit(room)
+
+
+def test_a_thread_hands_the_turn_on_before_it_waits_for_github(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps: list[None] = []
+    monkeypatch.setattr(waiting, "step_aside", lambda: steps.append(None))
+    with WaitingRoom(1).place():
+        assert len(steps) == 1

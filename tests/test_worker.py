@@ -14,7 +14,9 @@ import requests
 
 from load import workers
 from service import Service, served, wait_for
+from tracker import waiting
 from tracker.demo.github import Fault, GitHub
+from tracker.worker import _Client
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 QUICK = 1.0  # seconds; far less than what is waited for meanwhile
@@ -94,6 +96,46 @@ def test_a_client_in_the_middle_of_its_request_holds_up_nobody(alone: Service) -
         for client in slow:
             client.sendall(LIVE[20:])
             assert read_answer(client).startswith(b"HTTP/1.1 200")
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One for each time that a thread has handed the turn on."""
+    steps: list[None] = []
+    monkeypatch.setattr(waiting, "step_aside", lambda: steps.append(None))
+    return steps
+
+
+def test_a_thread_hands_the_turn_on_before_it_waits_for_what_a_client_sends(
+    steps: list[None],
+) -> None:
+    server, client = socket.socketpair()
+    with _Client(server) as served, client, ThreadPoolExecutor() as pool:
+        client.sendall(b"at once")
+        assert (served.recv(100), len(steps)) == (b"at once", 0)
+        received = pool.submit(served.recv, 100)
+        wait_for(lambda: len(steps) == 1)
+        client.sendall(b"late")
+        assert received.result() == b"late"
+        client.close()
+        assert (served.recv(100), len(steps)) == (b"", 1)
+
+
+def test_a_thread_hands_the_turn_on_before_it_waits_for_a_client_that_reads(
+    steps: list[None],
+) -> None:
+    server, client = socket.socketpair()
+    with _Client(server) as served, client, ThreadPoolExecutor() as pool:
+        served.sendall(b"little")
+        assert (client.recv(6), len(steps)) == (b"little", 0)
+        much = bytes(range(256)) * 40_000  # more than the kernel keeps
+        sent = pool.submit(served.sendall, much)
+        wait_for(lambda: len(steps) == 1)
+        received = b""
+        while len(received) < len(much):
+            received += client.recv(1_000_000)
+        assert sent.result() is None
+        assert received == much
 
 
 def test_a_request_that_waits_for_a_lock_holds_up_nobody(

@@ -10,14 +10,12 @@ import psycopg2.extensions
 from peewee import PostgresqlDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP, TRANSACTION_STATUS_IDLE
 
+from . import waiting
+
 CONNECT_TIMEOUT = 3  # seconds
 ANSWER_TIMEOUT = 7.0  # seconds; longer than a server that is well lets a statement run
 PAUSE = 1.0  # seconds without a new attempt after one to connect timed out
 QUICK = 0.001  # seconds in which most statements are answered
-
-
-def on_wait() -> None:
-    """Do nothing, once a statement takes its time; gunicorn's worker puts its own in this place."""
 
 
 class Connection(psycopg2.extensions.connection):
@@ -52,7 +50,7 @@ def wait(connection: psycopg2.extensions.connection) -> None:
             state = connection.poll()
         if state == POLL_OK:
             return
-        on_wait()
+        waiting.step_aside()
     patience = CONNECT_TIMEOUT if connecting else getattr(connection, "patience", None)
     deadline = patience and time.monotonic() + patience
     while state != POLL_OK:

@@ -1,4 +1,4 @@
-"""A bound on the requests that wait for GitHub, so that others have threads while it hangs."""
+"""What keeps a wait from holding up others: the turn is handed on, and few may wait for GitHub."""
 
 import time
 from collections.abc import Iterator
@@ -9,6 +9,10 @@ from .errors import GitHubBusy
 
 SLOW = 1.0  # seconds, after which an answer is no longer worth a queue
 RETRY_AFTER = 5  # seconds, told to clients
+
+
+def step_aside() -> None:
+    """Tell that this thread begins to wait; gunicorn's worker puts its own in this place."""
 
 
 class WaitingRoom:
@@ -27,6 +31,7 @@ class WaitingRoom:
         Raises:
             GitHubBusy: all are taken, and GitHub is slow.
         """
+        step_aside()
         entered = self._enter()
         try:
             yield

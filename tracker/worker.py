@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 import selectors
+import socket
 import threading
 import time
 from http import HTTPStatus
@@ -13,13 +14,13 @@ import gunicorn.glogging
 from gunicorn import util
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from . import pool
+from . import waiting
 from .logs import REQUEST_ID
 
 LINGER = 0.002  # seconds for which a thread that has handled a request waits for the next
 BREAK = 0.001  # seconds between two connections that are accepted
 LOOK = 0.1  # seconds between two looks at the connections of a worker that stops
-TICK = 0.005  # seconds after which a request is held to keep its thread waiting
+TICK = 0.05  # seconds after which a request is held to wait for something without telling so
 
 
 class Logger(gunicorn.glogging.Logger):
@@ -47,11 +48,12 @@ class Worker(ThreadWorker):
         self._request: object = None  # whatever is handled in this turn
         self._since: tuple[object, float] = (None, 0.0)  # when the main thread first saw it
         self._local = threading.local()
-        pool.on_wait = self._step_aside
+        waiting.step_aside = self._step_aside
         super().init_process()
 
     def enqueue_req(self, connection: Any) -> None:
         """Wait for a request on a new connection; no thread is needed for that."""
+        connection.sock = _Client(connection.sock)
         connection.data_ready = True  # by the time that it is handled
         self._keep(connection)
 
@@ -181,6 +183,29 @@ class Worker(ThreadWorker):
             util.write_nonblock(client, head.encode("latin1") + body)
         except OSError:
             self.log.debug("The client was gone before it could be told of its error")
+
+
+class _Client(socket.socket):
+    """A client's end of a connection, which hands the turn on before it makes a thread wait."""
+
+    def __init__(self, other: socket.socket) -> None:
+        super().__init__(other.family, other.type, other.proto, fileno=other.detach())
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        try:
+            return super().recv(size, flags | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            waiting.step_aside()
+            return super().recv(size, flags)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        try:
+            sent = super().send(data, flags | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            waiting.step_aside()
+            super().sendall(memoryview(data)[sent:], flags)
 
 
 class _Recorder:
