@@ -346,3 +346,9 @@ def test_put_to_the_new_name_of_its_own_repository_is_one_change(
     after = client.put(f"/tasks/{task['id']}", json=TASK | {"repository": "git-scm/git"})
     assert after.get_json()["repository"] == "git-scm/git"
     assert after.get_json()["version"] == 2
+
+
+def test_a_path_with_a_slash_too_many_leads_to_the_one_without(client: FlaskClient) -> None:
+    answer = client.get("/tasks//5?q=%C3%A9", headers={"Host": "LOCALHOST:8000"})
+    assert answer.status_code == 308
+    assert answer.headers["Location"] == "http://localhost:8000/tasks/5?q=%C3%A9"

@@ -190,6 +190,18 @@ def test_requests_that_come_in_one_packet_are_answered_in_their_order(alone: Ser
         assert client.recv(1) == b""
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_nobody_read_is_not_taken_for_a_request(alone: Service, chunked: bool) -> None:
+    kind = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(LIVE)
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(LIVE), LIVE) if chunked else LIVE
+    with ExitStack() as stack:
+        client = connect(alone, stack)
+        client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n" % kind + body)
+        assert read_answer(client).startswith(b"HTTP/1.1 404")
+        client.sendall(LIVE.replace(b"/health/live", b"/nothing"))
+        assert read_answer(client).startswith(b"HTTP/1.1 404")
+
+
 @pytest.mark.slow  # or rather: to be run while nothing else is
 def test_connections_that_come_at_once_are_shared_out(
     environment: dict[str, str], tmp_path: Path

@@ -1,7 +1,7 @@
 """Who may ask, from where, and what every answer tells a browser to refuse."""
 
 import hmac
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,18 +19,19 @@ HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
 ]
-HOSTS_REMEMBERED = 100  # Host headers that have been taken apart
+HOSTS_REMEMBERED = 100  # Host headers of which the answer is known
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Check each request before its view, and add the headers to every answer."""
     hosts = settings.hosts
+    trusted = lru_cache(HOSTS_REMEMBERED)(partial(_is_trusted, hosts or []))
 
     @app.before_request
     def check() -> None:
-        if hosts:
-            _check_host(hosts)
+        if hosts and not trusted(request.host):
+            abort(400, message="This host is not in TRUSTED_HOSTS.")
         _check_site()
         if settings.api_token and request.blueprint == "tasks":
             _check_token(settings.api_token)
@@ -43,7 +44,7 @@ def _protected(wsgi_app: Any) -> Any:
 
     def protected(environ: Any, start_response: Any) -> Any:
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            if not any(name == POLICY for name, _ in headers):
+            if POLICY not in dict(headers):
                 headers.append(DEFAULT_POLICY)
             return start_response(status, headers + HEADERS, *exc_info)
 
@@ -52,20 +53,14 @@ def _protected(wsgi_app: Any) -> Any:
     return protected
 
 
-def _check_host(hosts: list[str]) -> None:
+def _is_trusted(hosts: list[str], header: str) -> bool:
+    """Tell whether a Host header names one of the hosts, or something below one with a dot."""
     # Not Flask's own TRUSTED_HOSTS: it can trust no IPv6 address, and minds the letter case.
-    name = _name(request.host)
-    if not any(name == host or (host[0] == "." and f".{name}".endswith(host)) for host in hosts):
-        abort(400, message="This host is not in TRUSTED_HOSTS.")
-
-
-@lru_cache(HOSTS_REMEMBERED)
-def _name(host: str) -> str:
-    """Give the name or address in a Host header, without its port; "" where there is none."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        name = urlsplit(f"//{header}").hostname or ""
     except ValueError:
-        return ""
+        return False
+    return any(name == host or (host[0] == "." and f".{name}".endswith(host)) for host in hosts)
 
 
 def _check_site() -> None:

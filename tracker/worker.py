@@ -124,6 +124,12 @@ class Worker(ThreadWorker):
         else:
             self.tpool.submit(self._close, connection)  # it waits for the client's end of it
 
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """Read what is left of a request's body, if there is any."""
+        if keepalive and getattr(conn.parser.mesg.body.reader, "length", None) == 0:
+            return True  # gunicorn's look for it takes four system calls
+        return bool(super()._keepalive_after(conn, keepalive))
+
     def _keep(self, connection: Any) -> None:
         connection.set_timeout()
         if not self.alive:
