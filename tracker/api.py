@@ -183,7 +183,7 @@ def _task(task: StoredTask, status: int = 200, **headers: str) -> Response:
 
 
 def _json(text: str, headers: dict[str, str], status: int = 200) -> Response:
-    return Response(text, status, headers, mimetype="application/json")
+    return Response(text, status, headers, content_type="application/json")
 
 
 def _is_known(task: StoredTask) -> bool:

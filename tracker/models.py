@@ -166,7 +166,8 @@ class Task(Model):
     @classmethod
     def find_stored(cls, task_id: int) -> "StoredTask | None":
         """Read what an answer needs of the task with this id, if there is one."""
-        return _stored(_select_stored().run(id=task_id))
+        row = _select_stored().run(id=task_id).fetchone()
+        return None if row is None else StoredTask(task_id, *row)
 
     @classmethod
     def insert_returning(cls, values: dict[str, Any]) -> "StoredTask":
@@ -244,7 +245,7 @@ def _select() -> Statement:
 
 @cache
 def _select_stored() -> Statement:
-    return Statement(Task.select(*_STORED).where(_chosen()), prepared=True)
+    return Statement(Task.select(Task.version, Task.json).where(_chosen()), prepared=True)
 
 
 def _inserted(values: dict[str, Any], unless_renamed: bool = False) -> StoredTask | None:

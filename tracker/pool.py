@@ -15,7 +15,7 @@ from . import waiting
 CONNECT_TIMEOUT = 3  # seconds
 ANSWER_TIMEOUT = 7.0  # seconds; longer than a server that is well lets a statement run
 PAUSE = 1.0  # seconds without a new attempt after one to connect timed out
-QUICK = 0.001  # seconds in which most statements are answered
+QUICK = 1  # milliseconds in which most statements are answered
 
 
 class Connection(psycopg2.extensions.connection):
@@ -27,12 +27,10 @@ class Connection(psycopg2.extensions.connection):
         super().__init__(*args, **kwargs)
         self.prepared: set[str] = set()  # the names of statements that the server has planned
         self.due = ""  # what the next statement is to be sent with
-        self._incoming = select.poll()
-        self._incoming.register(self.fileno(), select.POLLIN)
-
-    def has_news(self, timeout: float = 0) -> bool:
-        """Tell whether the server has sent something, or does within so many seconds."""
-        return bool(self._incoming.poll(timeout * 1000))
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        # Tells whether the server has sent something, or does within so many milliseconds.
+        self.incoming = poll.poll
 
 
 def wait(connection: psycopg2.extensions.connection) -> None:
@@ -46,7 +44,7 @@ def wait(connection: psycopg2.extensions.connection) -> None:
     connecting = connection.status == STATUS_SETUP
     state = connection.poll()
     if isinstance(connection, Connection) and not connecting:
-        while state == POLL_READ and connection.has_news(QUICK):
+        while state == POLL_READ and connection.incoming(QUICK):
             state = connection.poll()
         if state == POLL_OK:
             return
@@ -151,7 +149,7 @@ class Pool(PostgresqlDatabase):
     def _find(self) -> Connection | None:
         """Take an idle connection on which nothing has come: that could only be news of its end."""
         while connection := self._pop():
-            if not connection.closed and not connection.has_news():
+            if not connection.closed and not connection.incoming(0):
                 return connection
             connection.close()
         return None

@@ -30,10 +30,12 @@ def init_app(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def check() -> None:
-        if hosts and not trusted(request.host):
+        sent = request._get_current_object()  # type: ignore[attr-defined]
+        if hosts and not trusted(sent.host):
             abort(400, message="This host is not in TRUSTED_HOSTS.")
-        _check_site()
-        if settings.api_token and request.blueprint == "tasks":
+        if sent.method not in SAFE_METHODS:
+            _check_site()
+        if settings.api_token and sent.blueprint == "tasks":
             _check_token(settings.api_token)
 
     app.wsgi_app = _protected(app.wsgi_app)  # type: ignore[method-assign]
@@ -64,12 +66,10 @@ def _is_trusted(hosts: list[str], header: str) -> bool:
 
 
 def _check_site() -> None:
-    """Refuse what a browser sends for a page that is not ours, unless it only reads.
+    """Refuse what a browser sends for a page that is not ours.
 
     https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
     """
-    if request.method in SAFE_METHODS:
-        return
     if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
         abort(403, message="A page of another site may not change anything here.")
 
