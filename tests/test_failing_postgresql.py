@@ -451,3 +451,25 @@ def test_a_server_that_hangs_holds_no_request_for_long(
     if fault == "one of the server's processes hangs":
         assert {status for status, _ in reads} == {200}
         assert found.slowest() >= ANSWER_TIMEOUT  # somebody did ask it
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+def test_a_write_that_a_hanging_server_did_not_answer_is_not_made_later(
+    environment: dict[str, str], folder: Path, url: str, tmp_path: Path, method: str
+) -> None:
+    def write() -> int:
+        if method == "POST":
+            return service.post("pallets/flask").status_code
+        body = {"json": {"title": "Later"}} if method == "PATCH" else {}
+        return service.call(method, paths.pop(), **body).status_code
+
+    environment = {**environment, "WEB_CONCURRENCY": "1"}
+    with served(environment, tmp_path / "output") as service:
+        paths = [service.post("pallets/flask").headers["Location"] for _ in range(2)]
+        assert write() < 300  # the statement is prepared, on the one connection that there is
+        before = execute(url, "SELECT json FROM tasks ORDER BY id")
+        with all_stopped(folder):
+            assert write() == 503
+        wait_for(lambda: connections(url) == 0)  # the server has read what had been sent to it
+        assert execute(url, "SELECT json FROM tasks ORDER BY id") == before

@@ -9,9 +9,11 @@ import pytest
 from flask import Flask
 from peewee import IntegrityError
 
+from tracker import models
 from tracker.database import borrowed, database
 from tracker.models import Task, _insert
 
+NOW = datetime.now(timezone.utc)
 VALID = {"title": "Read the docs", "repository": "pallets/flask"}
 METADATA = {
     "repository_id": 596892,
@@ -111,8 +113,8 @@ def test_an_update_of_one_value_among_others_is_a_version() -> None:
     assert changed.version == 2
 
 
-@pytest.mark.parametrize("unless_renamed", [False, True])
-def test_a_creation_finds_other_names_of_its_repository_in_an_index(unless_renamed: bool) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_creation_finds_other_names_of_its_repository_in_an_index(at_once: bool) -> None:
     values = Task._meta.get_default_dict() | VALID | METADATA
     database.execute_sql(
         "INSERT INTO tasks (title, status, priority, tags, repository, repository_id,"
@@ -121,12 +123,12 @@ def test_a_creation_finds_other_names_of_its_repository_in_an_index(unless_renam
         (values["repository"], values["repository_id"]),
     )
     database.execute_sql("ANALYZE tasks")
-    statement = _insert.__wrapped__(unless_renamed, *values)
+    statement = _insert.__wrapped__(at_once, *values)
     statement._sql = f"EXPLAIN {statement._sql}"
     with database.atomic():
         # The plan that PostgreSQL keeps, once it has run the statement some times.
         database.execute_sql("SET LOCAL plan_cache_mode = force_generic_plan")
-        plan = "\n".join(line for (line,) in statement.run(**values).fetchall())
+        plan = "\n".join(line for (line,) in statement.run(**values, until=NOW).fetchall())
     assert plan.count("Index Only Scan") == plan.count("Limit") == 2, plan
     assert "Seq Scan" not in plan
 
@@ -139,12 +141,20 @@ def test_a_creation_tells_of_another_name_of_its_repository(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pallets/bottle", "pallets/jinja"])
-def test_a_creation_unless_renamed_stores_nothing_beside_another_name(name: str) -> None:
-    assert Task.insert_unless_renamed(VALID | METADATA | {"repository": name})
-    assert Task.insert_unless_renamed(VALID | METADATA) is None
-    assert Task.insert_unless_renamed(VALID | METADATA | {"repository_id": 1})
-    assert Task.insert_unless_renamed(VALID)
+def test_a_creation_at_once_stores_nothing_beside_another_name(name: str) -> None:
+    assert Task.insert_at_once(VALID | METADATA | {"repository": name})
+    assert Task.insert_at_once(VALID | METADATA) is None
+    assert Task.insert_at_once(VALID | METADATA | {"repository_id": 1})
+    assert Task.insert_at_once(VALID)
     assert Task.select().count() == 3
+
+
+def test_a_creation_at_once_that_comes_too_late_stores_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(models, "ANSWER_TIMEOUT", -0.001)
+    assert Task.insert_at_once(VALID) is None
+    assert Task.select().count() == 0
 
 
 def _described(schema: str) -> dict[str, list[Any]]:

@@ -1,6 +1,6 @@
 """The task: its columns and their rules, named once for model, schema and database."""
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import cache, reduce
 from operator import or_
@@ -23,6 +23,7 @@ from peewee import (
 from playhouse.postgres_ext import ArrayField, DateTimeTZField, TSVectorField
 
 from .database import database
+from .pool import ANSWER_TIMEOUT
 from .statements import Statement, bind
 
 TITLE_MAX = 200
@@ -175,9 +176,14 @@ class Task(Model):
         return cast("StoredTask", _inserted(values))
 
     @classmethod
-    def insert_unless_renamed(cls, values: dict[str, Any]) -> "StoredTask | None":
-        """Store a new task, unless its repository has tasks under another name: then none."""
-        return _inserted(values, unless_renamed=True)
+    def insert_at_once(cls, values: dict[str, Any]) -> "StoredTask | None":
+        """Store a new task by a statement that is a transaction by itself.
+
+        It stores none, and gives none, where that would not do: if the repository has tasks under
+        another name, or if the server gets to it so late that nobody waits for the answer.
+        """
+        until = datetime.now(timezone.utc) + timedelta(seconds=ANSWER_TIMEOUT)
+        return _inserted(values, until=until)
 
     @classmethod
     def update_one(
@@ -248,17 +254,17 @@ def _select_stored() -> Statement:
     return Statement(Task.select(Task.version, Task.json).where(_chosen()), prepared=True)
 
 
-def _inserted(values: dict[str, Any], unless_renamed: bool = False) -> StoredTask | None:
+def _inserted(values: dict[str, Any], **condition: Any) -> StoredTask | None:
     values = {"repository_id": None, **Task._meta.get_default_dict(), **values}
-    return _stored(_insert(unless_renamed, *values).run(**values))
+    return _stored(_insert(bool(condition), *values).run(**values, **condition))
 
 
 @cache
-def _insert(unless_renamed: bool, *names: str) -> Statement:
+def _insert(at_once: bool, *names: str) -> Statement:
     values, columns = [bind(name) for name in names], [getattr(Task, name) for name in names]
     row, answer = Select(columns=values), [*_STORED]
-    if unless_renamed:
-        row = row.where(~_renamed())
+    if at_once:
+        row = row.where(~_renamed(), fn.clock_timestamp() < bind("until"))
     else:
         answer.append(_renamed())
     return Statement(Task.insert_from(row, columns).returning(*answer), prepared=True)

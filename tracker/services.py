@@ -1,7 +1,6 @@
 """The use-cases: ask GitHub with no connection held, then one transaction."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from peewee import fn
@@ -70,8 +69,7 @@ def _create(
             raise
     values = fields | (_metadata(repository) if repository else {})
     with borrowed():
-        # Most creations are one statement, which is a transaction by itself.
-        if not claim and (stored := Task.insert_unless_renamed(values)):
+        if not claim and (stored := Task.insert_at_once(values)):
             return stored
         with database.atomic():
             task = Task.insert_returning(values)
@@ -120,7 +118,7 @@ def edit_task(
             if name.lower() != task.repository.lower():
                 repository = github.repository(name)
                 values |= _metadata(repository)
-        with borrowed(), database.atomic() if repository else nullcontext():
+        with borrowed(), database.atomic():
             if repository:
                 _follow_rename(repository, besides=task_id)
             if edited := Task.update_one(task_id, values, present):
@@ -137,7 +135,7 @@ def delete_task(task_id: int, versions: Versions = None) -> None:
         PreconditionFailed: it is at none of these versions.
     """
     while True:
-        with borrowed():
+        with borrowed(), database.atomic():
             if Task.delete_one(task_id, versions):
                 return
         _check(read_task(task_id).version, versions)
