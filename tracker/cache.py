@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import requests
@@ -142,7 +143,15 @@ class _Forgiving(BaseCache):
 
 
 class _SQLiteCache(_Forgiving, SQLiteCache):
-    pass
+    """Used by one thread at a time: on one connection they take each other's errors for theirs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._one_at_a_time = RLock()
+        super().__init__(*args, **kwargs)
+
+    def _attempt(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with self._one_at_a_time:
+            return super()._attempt(operation, *args, **kwargs)
 
 
 class _RedisCache(_Forgiving, RedisCache):
