@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from conformance import ConformingClient
-from tracker import create_app, embedded, migrations
+from tracker import create_app, embedded, migrations, waiting
 from tracker.config import Settings
 from tracker.database import database
 from tracker.demo.github import GitHub
@@ -155,3 +155,11 @@ def environment(database_url: str, github: GitHub, tmp_path: Path) -> Iterator[d
         "GITHUB_TIMEOUT": "2",
     }
     clear(database_url)
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One for each time that a thread has handed the turn on."""
+    steps: list[None] = []
+    monkeypatch.setattr(waiting, "step_aside", lambda: steps.append(None))
+    return steps

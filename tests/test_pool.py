@@ -14,7 +14,7 @@ from peewee import PeeweeException
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 
 from service import wait_for
-from tracker import pool, waiting
+from tracker import pool
 from tracker.config import Settings
 from tracker.database import ConnectionLost, borrowed, configure, database, repeatable
 from tracker.errors import DatabaseUnavailable
@@ -171,10 +171,8 @@ def test_an_idle_connection_that_the_server_has_ended_is_replaced(
 
 
 def test_a_thread_hands_the_turn_on_before_it_waits_for_a_slow_statement(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
+    app: Flask, steps: list[None]
 ) -> None:
-    steps: list[None] = []
-    monkeypatch.setattr(waiting, "step_aside", lambda: steps.append(None))
     with borrowed():
         database.execute_sql("SELECT pg_sleep(0.1)")
     assert len(steps) == 1

@@ -229,10 +229,6 @@ def test_those_who_were_refused_take_no_place(clock: SimpleNamespace) -> None:
     visit(room)
 
 
-def test_a_thread_hands_the_turn_on_before_it_waits_for_github(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    steps: list[None] = []
-    monkeypatch.setattr(waiting, "step_aside", lambda: steps.append(None))
+def test_a_thread_hands_the_turn_on_before_it_waits_for_github(steps: list[None]) -> None:
     with WaitingRoom(1).place():
         assert len(steps) == 1

@@ -14,7 +14,6 @@ import requests
 
 from load import workers
 from service import Service, served, wait_for
-from tracker import waiting
 from tracker.demo.github import Fault, GitHub
 from tracker.worker import _Client
 
@@ -96,14 +95,6 @@ def test_a_client_in_the_middle_of_its_request_holds_up_nobody(alone: Service) -
         for client in slow:
             client.sendall(LIVE[20:])
             assert read_answer(client).startswith(b"HTTP/1.1 200")
-
-
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """One for each time that a thread has handed the turn on."""
-    steps: list[None] = []
-    monkeypatch.setattr(waiting, "step_aside", lambda: steps.append(None))
-    return steps
 
 
 def test_a_thread_hands_the_turn_on_before_it_waits_for_what_a_client_sends(
