@@ -20,6 +20,8 @@ def test_a_prepared_statement_is_planned_once_for_a_connection(app: Flask) -> No
         assert statement.run(word="a").fetchone() == ("a",)
         assert statement.run(word="%s").fetchone() == ("%s",)
         assert len(_planned()) == len(planned) + 1
+        cursor = database.execute_sql("SELECT sum(custom_plans) FROM pg_prepared_statements")
+        assert cursor.fetchone() == (0,)  # those that were made for a value
 
 
 def test_a_statement_without_values_can_be_prepared(app: Flask) -> None:

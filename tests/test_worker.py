@@ -3,10 +3,11 @@
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -15,7 +16,7 @@ import requests
 from load import workers
 from service import Service, served, wait_for
 from tracker.demo.github import Fault, GitHub
-from tracker.worker import _Client
+from tracker.worker import TOGETHER, _Client
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 QUICK = 1.0  # seconds; far less than what is waited for meanwhile
@@ -42,8 +43,17 @@ def read_answer(client: socket.socket) -> bytes:
     while length:
         body = client.recv(length)
         assert body
+        received += body
         length -= len(body)
     return received
+
+
+def read_task(client: socket.socket) -> dict[str, Any]:
+    """Read an answer that is a task."""
+    head, _, body = read_answer(client).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), head
+    task: dict[str, Any] = json.loads(body)
+    return task
 
 
 def time_of_one(service: Service) -> float:
@@ -142,6 +152,115 @@ def test_a_request_that_waits_for_a_lock_holds_up_nobody(
         other.rollback()
         assert {each.result().status_code for each in waiting} == {200}
     assert alone.call("GET", path).json()["version"] == 2
+
+
+def known(service: Service, number: int, stack: ExitStack) -> list[socket.socket]:
+    """Open connections on which the service has answered already."""
+    clients = [connect(service, stack) for _ in range(number)]
+    for client in clients:
+        client.sendall(LIVE)
+        read_answer(client)
+    return clients
+
+
+def at_once(service: Service, sent: dict[socket.socket, bytes]) -> None:
+    """Send requests so that the worker finds all of them when it looks."""
+    (worker,) = workers(service)
+    worker.suspend()
+    for client, request in sent.items():
+        client.sendall(request)
+    worker.resume()
+
+
+def request(method: str, task_id: int, title: str | None = None) -> bytes:
+    body = json.dumps({"title": title}).encode() if title else b""
+    head = f"{method} /tasks/{task_id} HTTP/1.1\r\nHost: localhost\r\n"
+    kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
+    return f"{head}{kind}\r\n".encode() + body
+
+
+def create(service: Service, number: int) -> list[int]:
+    return [service.post("pallets/flask").json()["id"] for _ in range(number)]
+
+
+@contextmanager
+def locked(environment: dict[str, str]) -> Iterator[Callable[[], int]]:
+    """Keep others from the tasks; give what counts the statements that wait for them."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    url = environment["DATABASE_URL"]
+    with closing(psycopg2.connect(url)) as other, closing(psycopg2.connect(url)) as observer:
+        observer.autocommit = True
+        cursor = observer.cursor()
+        other.cursor().execute("LOCK TABLE tasks")
+
+        def count() -> int:
+            cursor.execute(waiting)
+            ((number,),) = cursor.fetchall()
+            return int(number)
+
+        yield count
+
+
+@pytest.mark.parametrize(("number", "statements"), [(2, 1), (TOGETHER, 1), (TOGETHER + 1, 2)])
+def test_reads_that_come_together_are_one_statement(
+    alone: Service, environment: dict[str, str], number: int, statements: int
+) -> None:
+    ids = create(alone, number)
+    with ExitStack() as stack:
+        clients = known(alone, number, stack)
+        with locked(environment) as waiting:
+            asked = zip(clients, ids, strict=True)
+            at_once(alone, {client: request("GET", each) for client, each in asked})
+            wait_for(lambda: waiting() == statements)
+            assert max(time_of_one(alone) for _ in range(10)) < QUICK
+            assert waiting() == statements
+        for client, each in zip(clients, ids, strict=True):
+            assert read_task(client)["id"] == each
+
+
+def test_a_read_together_that_fails_fails_once_for_all(
+    alone: Service, environment: dict[str, str]
+) -> None:
+    ids = create(alone, 4)
+    with ExitStack() as stack, locked(environment):
+        clients = known(alone, 4, stack)
+        at_once(alone, {client: request("GET", ids[0]) for client in clients})
+        started = time.monotonic()
+        for client in clients:
+            assert read_answer(client).startswith(b"HTTP/1.1 503")
+        assert time.monotonic() - started < 3.5  # once the lock_timeout, which is 2
+
+
+def test_a_read_together_leaves_each_request_its_own_answer(
+    alone: Service, environment: dict[str, str]
+) -> None:
+    first, second = create(alone, 2)
+    foreign = request("GET", first).replace(b"localhost", b"example.com")
+    with ExitStack() as stack:
+        clients = known(alone, 4, stack)
+        with locked(environment) as waiting:
+            sent = [request("GET", first), foreign, request("GET", 10**17), request("GET", second)]
+            at_once(alone, dict(zip(clients, sent, strict=True)))
+            assert read_answer(clients[1]).startswith(b"HTTP/1.1 400")  # it waits for no task
+            wait_for(lambda: waiting() == 1)
+        statuses = [read_answer(clients[each]).split(b" ", 2)[1] for each in (0, 2, 3)]
+        assert statuses == [b"200", b"404", b"200"]
+
+
+def test_what_was_read_together_answers_no_later_request(alone: Service) -> None:
+    first, second = create(alone, 2)
+    behind = request("GET", first) + request("PATCH", first, "new") + request("GET", first)
+    with ExitStack() as stack:
+        one, other = known(alone, 2, stack)
+        at_once(alone, {one: request("GET", second), other: behind})
+        assert [read_task(other)["title"] for _ in range(3)] == ["t", "new", "new"]
+        assert read_task(one)["title"] == "t"
+        alone.call("PATCH", f"/tasks/{second}", json={"title": "new"})
+        one.sendall(request("GET", second))
+        assert read_task(one)["title"] == "new"
 
 
 def test_a_request_that_waits_for_github_holds_up_nobody(alone: Service, github: GitHub) -> None:

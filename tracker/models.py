@@ -165,10 +165,9 @@ class Task(Model):
         return None if row is None else Task(**dict(zip(names, row, strict=True)))
 
     @classmethod
-    def find_stored(cls, task_id: int) -> "StoredTask | None":
-        """Read what an answer needs of the task with this id, if there is one."""
-        row = _select_stored().run(id=task_id).fetchone()
-        return None if row is None else StoredTask(task_id, *row)
+    def find_stored(cls, task_ids: list[int]) -> "dict[int, StoredTask]":
+        """Read what answers need of the tasks with these ids, as far as there are any."""
+        return {row[0]: StoredTask(*row) for row in _select_stored().run(ids=task_ids)}
 
     @classmethod
     def insert_returning(cls, values: dict[str, Any]) -> "StoredTask":
@@ -251,7 +250,8 @@ def _select() -> Statement:
 
 @cache
 def _select_stored() -> Statement:
-    return Statement(Task.select(Task.version, Task.json).where(_chosen()), prepared=True)
+    chosen = Task.id == fn.ANY(bind("ids"))
+    return Statement(Task.select(*_STORED).where(chosen), prepared=True)
 
 
 def _inserted(values: dict[str, Any], **condition: Any) -> StoredTask | None:

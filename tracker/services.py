@@ -1,11 +1,10 @@
 """The use-cases: ask GitHub with no connection held, then one transaction."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from peewee import fn
 
-from . import idempotency, listing, migrations
+from . import batch, idempotency, listing, migrations
 from .database import borrowed, database, repeatable
 from .errors import (
     GitHubError,
@@ -18,7 +17,6 @@ from .idempotency import Claim
 from .models import MetadataStatus, StoredTask, Task, etag
 from .repositories import Repository
 
-T = TypeVar("T")
 Versions = list[int] | None  # those of which a task must be at one; None for any
 LEASE = 5  # seconds beyond GitHub's time for a creation under a key to end
 
@@ -93,7 +91,16 @@ def read_task(task_id: int) -> StoredTask:
     Raises:
         TaskNotFound: there is none.
     """
-    return _found(Task.find_stored, task_id)
+    task = batch.load(task_id, _read_stored)
+    if task is None:
+        raise TaskNotFound(task_id)
+    return task
+
+
+@repeatable
+def _read_stored(task_ids: list[int]) -> dict[int, StoredTask]:
+    with borrowed():
+        return Task.find_stored(task_ids)
 
 
 def edit_task(
@@ -112,7 +119,7 @@ def edit_task(
     while True:
         values, repository, present = dict(fields), None, versions
         if name := values.pop("repository", None):
-            task = _found(Task.find, task_id)
+            task = _find(task_id)
             _check(task.version, versions)
             present = [task.version]  # for what comes of its repository, as it was read
             if name.lower() != task.repository.lower():
@@ -149,7 +156,7 @@ def refresh_task(task_id: int, github: GitHubClient) -> StoredTask:
         GitHubError: GitHub can't answer now; nothing is changed.
         DatabaseUnavailable: nothing is changed.
     """
-    task = _found(Task.find, task_id)
+    task = _find(task_id)
     try:
         repository = github.refresh(task.repository, task.repository_id)
         values = _metadata(repository)
@@ -178,9 +185,9 @@ def check_ready() -> None:
 
 
 @repeatable
-def _found(find: Callable[[int], T | None], task_id: int) -> T:
+def _find(task_id: int) -> Task:
     with borrowed():
-        task = find(task_id)
+        task = Task.find(task_id)
     if task is None:
         raise TaskNotFound(task_id)
     return task

@@ -14,13 +14,18 @@ import gunicorn.glogging
 from gunicorn import util
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from . import waiting
+from . import batch, waiting
+from .batch import Batch
 from .logs import REQUEST_ID
 
 LINGER = 0.002  # seconds for which a thread that has handled a request waits for the next
+TOGETHER = 16  # requests that have come, and may be read for together
 BREAK = 0.001  # seconds between two connections that are accepted
 LOOK = 0.1  # seconds between two looks at the connections of a worker that stops
 TICK = 0.05  # seconds after which a request is held to wait for something without telling so
+# As numbers: to join flags of Python's takes longer than to receive what has come.
+AT_ONCE = int(socket.MSG_DONTWAIT)
+LOOK_AHEAD = int(socket.MSG_DONTWAIT | socket.MSG_PEEK)
 
 
 class Logger(gunicorn.glogging.Logger):
@@ -55,6 +60,7 @@ class Worker(ThreadWorker):
         """Wait for a request on a new connection; no thread is needed for that."""
         connection.sock = _Client(connection.sock)
         connection.data_ready = True  # by the time that it is handled
+        connection.batch = None
         self._keep(connection)
 
     def accept(self, listener: Any) -> None:
@@ -103,10 +109,12 @@ class Worker(ThreadWorker):
         self._local.turn = turn
         try:
             while self._turn is turn and (found := self._idle.select(LINGER)):
-                for key, _ in found:
-                    if self._turn is turn and self._take(key.data):
-                        self._request = turn, key
-                        self._handle_all(key.data)
+                ready = [key.data for key, _ in found[:TOGETHER]]
+                _gather(ready)
+                for connection in ready:
+                    if self._turn is turn and self._take(connection):
+                        self._request = turn, connection
+                        self._handle_all(connection)
                         if self._turn is turn:
                             self._request = None
         finally:
@@ -115,10 +123,13 @@ class Worker(ThreadWorker):
                 self.method_queue.defer(int)  # nothing but to wake the main thread
 
     def _handle_all(self, connection: Any) -> None:
-        """Handle a request, and those that have come with it."""
-        while kept := self.handle(connection):
-            if not connection.parser.unreader.buf.getvalue():
-                break
+        """Handle a request, and those that have come behind it."""
+        batch.current.set(connection.batch)
+        connection.batch = None
+        kept = self.handle(connection)
+        batch.current.set(None)
+        while kept and connection.parser.unreader.buf.getvalue():
+            kept = self.handle(connection)
         if kept:
             self._keep(connection)
         else:
@@ -199,19 +210,38 @@ class _Client(socket.socket):
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         try:
-            return super().recv(size, flags | socket.MSG_DONTWAIT)
+            return super().recv(size, flags | AT_ONCE)
         except BlockingIOError:
             waiting.step_aside()
             return super().recv(size, flags)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         try:
-            sent = super().send(data, flags | socket.MSG_DONTWAIT)
+            sent = super().send(data, flags | AT_ONCE)
         except BlockingIOError:
             sent = 0
         if sent < len(data):
             waiting.step_aside()
             super().sendall(memoryview(data)[sent:], flags)
+
+
+def _gather(ready: list[Any]) -> None:
+    """Have those of the requests that have come read together which read a task each."""
+    alone = [connection for connection in ready if not connection.batch]
+    if len(alone) > 1:
+        starts = [(connection, _peek(connection.sock)) for connection in alone]
+        asked = {each: found for each, start in starts if (found := batch.foresee(start))}
+        shared = Batch(asked.values())
+        for connection in asked:
+            connection.batch = shared
+
+
+def _peek(client: socket.socket) -> bytes:
+    """Give the start of what a client has sent, which stays to be received."""
+    try:
+        return socket.socket.recv(client, batch.START, LOOK_AHEAD)
+    except OSError:
+        return b""
 
 
 class _Recorder:
