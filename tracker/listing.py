@@ -158,7 +158,7 @@ def _parts(limit: int, sort: str, valued: bool | None, *filters: str) -> list[St
         if valued is False:
             part = part.where(beyond(Task.id, bind("id")))
         parts.append(part)
-    return [Statement(part, prepared=valued is None and not filters) for part in parts]
+    return [Statement(part, prepared=not filters) for part in parts]
 
 
 @lru_cache(maxsize=1000)

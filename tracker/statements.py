@@ -27,7 +27,7 @@ class Statement:
     """A query whose values come each time that it is run, on the borrowed connection.
 
     A `prepared` one is planned by PostgreSQL once for each connection too, for one plan whatever
-    the values: that is for queries by a key, and for those without values.
+    the values: that is for queries that go along one index, and never for those that filter.
     """
 
     _numbers = count(1)
