@@ -152,6 +152,21 @@ def test_an_unknown_or_bad_parameter_is_422(client: FlaskClient, query: str, fie
     assert list(response.get_json()["errors"]["query"]) == [field]
 
 
+def test_a_query_that_came_before_is_taken_the_same_way(client: FlaskClient) -> None:
+    add(title="open", tags=["a", "b"])
+    add(title="done", status="done", tags=["a"])
+    query = "/tasks?status=open&tag=a&tag=b&sort=title&limit=1"
+    found = [client.get(query).get_json() for _ in range(3)]
+    assert [[task["title"] for task in page] for page in found] == [["open"]] * 3
+    refused = [client.get("/tasks?status=x&tag=a").get_json()["errors"] for _ in range(2)]
+    assert refused[0] == refused[1]
+    assert "status" in refused[0]["query"]
+    query = "?metadata=optional"  # of what is created, and of no list
+    body = {"title": "t", "repository": "pallets/flask"}
+    statuses = [client.post(f"/tasks{query}", json=body).status_code for _ in range(2)]
+    assert [*statuses, client.get(f"/tasks{query}").status_code] == [201, 201, 422]
+
+
 def test_each_order_puts_nulls_last_and_ties_by_id(client: FlaskClient) -> None:
     moment = datetime(2030, 1, 1, tzinfo=timezone.utc)
     first = add(title="b", priority="high", stars=5, due_date="2030-01-02", pushed_at=moment)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from flask import Request
@@ -15,6 +16,7 @@ from webargs.flaskparser import FlaskParser, is_json_request
 Decorator = Callable[[Any], Any]
 
 BODY_MAX = 256 * 1024  # bytes; the longest valid task, fully escaped, takes half of it
+QUERIES_REMEMBERED = 100
 NUMBER_MAX = 1_000  # digits; Python itself refuses to read more than 4,300
 
 
@@ -22,6 +24,20 @@ class StrictParser(FlaskParser):
     """Ignores nothing: JSON is read per RFC 8259, and a query has no parameter unknown or twice."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": RAISE}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parse_query = lru_cache(QUERIES_REMEMBERED)(self._parse_query_string)
+
+    def parse(self, argmap: Any, *args: Any, location: str | None = None, **options: Any) -> Any:
+        """Read and check a part of the request; a query that was sound before is so again."""
+        if location == "query":
+            query_string = self.get_default_request().query_string
+            return self._parse_query(argmap, query_string, **options)
+        return super().parse(argmap, *args, location=location, **options)
+
+    def _parse_query_string(self, argmap: Any, query_string: bytes, **options: Any) -> Any:
+        return super().parse(argmap, location="query", **options)
 
     def load_querystring(self, req: Request, schema: Schema) -> Any:
         """Give the query's parameters, none of which but lists may come twice."""
