@@ -277,7 +277,7 @@ def test_no_worker_asks_github_before_its_rate_limit_ends(
         answers = [service.post(names[0]), *threads.map(service.post, names)]
         assert {answer.status_code for answer in answers} == {503}
         assert all(1 <= int(answer.headers["Retry-After"]) <= 2 for answer in answers)
-        assert len(github.calls) == 1
+        assert len(github.calls) == 1, service.log
         wait_for(lambda: service.post("pallets/flask").status_code == 201)
         assert time.time() >= github.reset
         assert len(github.calls) == 2
