@@ -24,13 +24,16 @@ from tracker.errors import EmbeddedPostgresError
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20  # seconds
 STRANGER = 54321  # a user's number, with no name on this machine
+# It looks again and again: to a plain read, a signal that comes just before would be news too late.
 HOLD = """
+import select
 import sys
 from pathlib import Path
 from tracker import embedded
 with embedded.running(Path(sys.argv[1])):
     print("up", flush=True)
-    sys.stdin.read()
+    while not select.select([sys.stdin], [], [], 0.1)[0]:
+        pass
 """
 
 
