@@ -7,29 +7,36 @@ from threading import Event
 import pytest
 
 from service import wait_for
-from tracker.batch import START, Batch, current, foresee, load
+from tracker.batch import Batch, current, foresee, load
 
 NAMES = {1: "one", 2: "two", 3: "three"}
 
 
+HOST = "\r\nHost: localhost"
+
+
 @pytest.mark.parametrize(
-    ("request_line", "task_id"),
+    ("head", "task_id"),
     [
-        ("GET /tasks/7 HTTP/1.1", 7),
-        (f"GET /tasks/{'9' * 18} HTTP/1.1", 10**18 - 1),
-        (f"GET /tasks/1{'0' * 18} HTTP/1.1", None),
-        ("GET /tasks/07 HTTP/1.1", None),
-        ("GET /tasks/-7 HTTP/1.1", None),
-        ("GET /tasks/7", None),
-        ("GET /tasks/7?fields=title HTTP/1.1", None),
-        ("GET /tasks/7/refresh HTTP/1.1", None),
-        ("GET /tasks HTTP/1.1", None),
-        ("PATCH /tasks/7 HTTP/1.1", None),
+        ("GET /tasks/7 HTTP/1.1" + HOST, 7),
+        (f"GET /tasks/{'9' * 18} HTTP/1.1" + HOST, 10**18 - 1),
+        (f"GET /tasks/1{'0' * 18} HTTP/1.1" + HOST, None),
+        ("GET /tasks/07 HTTP/1.1" + HOST, None),
+        ("GET /tasks/-7 HTTP/1.1" + HOST, None),
+        ("GET /tasks/7?fields=title HTTP/1.1" + HOST, None),
+        ("GET /tasks/7/refresh HTTP/1.1" + HOST, None),
+        ("GET /tasks HTTP/1.1" + HOST, None),
+        ("PATCH /tasks/7 HTTP/1.1" + HOST, None),
         ("", None),
     ],
 )
-def test_only_a_plain_read_of_one_task_is_foreseen(request_line: str, task_id: int | None) -> None:
-    assert foresee(f"{request_line}\r\n".encode()[:START]) == task_id
+def test_only_a_plain_read_of_one_task_is_foreseen(head: str, task_id: int | None) -> None:
+    assert foresee(f"{head}\r\n\r\n".encode()) == task_id
+
+
+@pytest.mark.parametrize("end", ["", "\r\n", "\r\n\r"])
+def test_a_request_on_its_way_is_not_foreseen(end: str) -> None:
+    assert foresee(f"GET /tasks/7 HTTP/1.1{HOST}{end}".encode()) is None
 
 
 @pytest.fixture

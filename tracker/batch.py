@@ -15,7 +15,7 @@ from . import waiting
 
 T = TypeVar("T")
 
-START = 32  # bytes of a request that `foresee` needs
+HEAD_MAX = 2048  # bytes; a request whose head is longer is not foreseen
 _READ = re.compile(rb"GET /tasks/([1-9][0-9]{0,17}) ")  # with more digits it may be no bigint
 
 
@@ -61,7 +61,10 @@ def load(task_id: int, read: Callable[[list[int]], dict[int, T]]) -> T | None:
     return batch.load(task_id, read)
 
 
-def foresee(start: bytes) -> int | None:
-    """Give the id of the task that a request will read which begins like this, if it does that."""
-    found = _READ.match(start)
+def foresee(received: bytes) -> int | None:
+    """Give the id of the task that a request will read, if it does that and its head is here.
+
+    Of one that is still on its way nobody knows when it will be handled.
+    """
+    found = _READ.match(received) if b"\r\n\r\n" in received else None
     return int(found[1]) if found else None

@@ -229,17 +229,17 @@ def _gather(ready: list[Any]) -> None:
     """Have those of the requests that have come read together which read a task each."""
     alone = [connection for connection in ready if not connection.batch]
     if len(alone) > 1:
-        starts = [(connection, _peek(connection.sock)) for connection in alone]
-        asked = {each: found for each, start in starts if (found := batch.foresee(start))}
+        received = [(connection, _peek(connection.sock)) for connection in alone]
+        asked = {each: found for each, head in received if (found := batch.foresee(head))}
         shared = Batch(asked.values())
         for connection in asked:
             connection.batch = shared
 
 
 def _peek(client: socket.socket) -> bytes:
-    """Give the start of what a client has sent, which stays to be received."""
+    """Give what a client has sent, or its start; it stays to be received."""
     try:
-        return socket.socket.recv(client, batch.START, LOOK_AHEAD)
+        return socket.socket.recv(client, batch.HEAD_MAX, LOOK_AHEAD)
     except OSError:
         return b""
 
