@@ -143,6 +143,10 @@ def test_a_filter_holds_back_the_rest(client: FlaskClient, query: str) -> None:
         ("sort=stars&cursor=" + str(Cursor("stars", 5, 2**63)), "cursor"),
         ("sort=stars&cursor=" + str(Cursor("stars", 5, "1; DROP TABLE tasks")), "cursor"),  # type: ignore[arg-type]
         ("sort=due_date&cursor=" + str(Cursor("due_date", "tomorrow", 1)), "cursor"),
+        ("sort=priority&cursor=" + str(Cursor("priority", 0, 1)), "cursor"),
+        ("sort=priority&cursor=" + str(Cursor("priority", 4, 1)), "cursor"),
+        ("sort=priority&cursor=" + str(Cursor("priority", 2**31, 1)), "cursor"),
+        ("cursor=" + str(Cursor("-created_at", "0001-01-01T00:00:00+23:59", 1)), "cursor"),
         ("cursor=" + str(Cursor("-created_at", "2030-01-01T00:00:00", 1)), "cursor"),
     ],
 )
@@ -278,6 +282,30 @@ def test_any_cursor_is_a_page_or_a_422(client: FlaskClient, text: str) -> None:
     assert client.get(f"/tasks?{query}").status_code in (200, 422)
 
 
+@pytest.mark.parametrize(
+    ("sort", "values"),
+    [
+        ("created_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]),
+        ("created_at", ["2030-01-01T00:00:00+23:59", "2030-01-01T00:00:00-23:59"]),
+        ("pushed_at", ["2030-01-01T00:00:00Z", None]),
+        ("due_date", ["0001-01-01", "9999-12-31", None]),
+        ("priority", [1, 3]),
+        ("stars", [0, BIGINT_MAX, None]),
+        ("title", ["", "x" * 200, "a'b\\c%s"]),
+    ],
+)
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("filters", ["", "&status=open"])
+def test_a_cursor_with_any_value_of_its_column_is_a_page(
+    client: FlaskClient, sort: str, values: list[Any], sign: str, filters: str
+) -> None:
+    for value in values:
+        for task_id in (0, BIGINT_MAX):
+            cursor = Cursor(sign + sort, value, task_id)
+            response = client.get(f"/tasks?sort={sign}{sort}&cursor={cursor}{filters}")
+            assert response.status_code == 200, (value, response.json)
+
+
 def _sort_key(sort: str) -> Any:
     """Sort as the lists do, in plain Python: nulls last both ways, ties by id."""
     name, sign = sort.lstrip("-"), -1 if sort.startswith("-") else 1
@@ -396,7 +424,8 @@ def test_pages_start_right_at_the_cursor_however_far_into_the_list(app: Flask) -
         for sort in SORTS:
             place = Task.select(COLUMNS[sort.lstrip("-")].key, Task.id).where(Task.stars == 25)
             value, task_id = place.tuples().first()
-            for part in _parts.__wrapped__(31, sort, True) + _parts.__wrapped__(31, sort, None):
+            places = (True, False, None)
+            for part in [part for at in places for part in _parts.__wrapped__(31, sort, at)]:
                 part._sql = f"EXPLAIN {part._sql}"
                 plan = part.run(value=value, id=task_id).fetchall()
                 text = "\n".join(line for (line,) in plan)

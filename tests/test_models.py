@@ -11,7 +11,7 @@ from peewee import IntegrityError
 
 from tracker import models
 from tracker.database import borrowed, database
-from tracker.models import Task, _insert
+from tracker.models import Task, _insert, _select_stored
 
 NOW = datetime.now(timezone.utc)
 VALID = {"title": "Read the docs", "repository": "pallets/flask"}
@@ -128,6 +128,26 @@ def test_a_creation_finds_other_names_of_its_repository_in_an_index(at_once: boo
     plan = "\n".join(line for (line,) in statement.run(**values, until=NOW).fetchall())
     assert plan.count("Index Only Scan") == plan.count("Limit") == 2, plan
     assert "Seq Scan" not in plan
+
+
+def test_tasks_are_found_by_their_index_in_a_new_table_too() -> None:
+    database.execute_sql("CREATE TEMPORARY TABLE tasks (LIKE tasks INCLUDING ALL)")  # goes first
+    try:
+        statement = _select_stored.__wrapped__()
+        statement._sql = f"EXPLAIN {statement._sql}"
+        plan = "\n".join(line for (line,) in statement.run(ids=[1]).fetchall())
+    finally:
+        database.execute_sql("DROP TABLE pg_temp.tasks")
+    assert "Index Scan" in plan, plan
+    assert "Seq Scan" not in plan, plan
+
+
+def test_tasks_are_found_by_their_ids() -> None:
+    first, second = Task.create(**VALID), Task.create(**VALID)
+    found = Task.find_stored([second.id, second.id + 1, first.id])
+    assert sorted(found) == [first.id, second.id]
+    assert all(task.id == task_id for task_id, task in found.items())
+    assert Task.find_stored([]) == {}
 
 
 @pytest.mark.parametrize("name", ["pallets/bottle", "pallets/jinja"])

@@ -56,6 +56,7 @@ current: ContextVar[Batch | None] = ContextVar("current", default=None)
 def load(task_id: int, read: Callable[[list[int]], dict[int, T]]) -> T | None:
     """Give the task that `read` gives for this id, or gave for the request's batch."""
     batch = current.get()
+    current.set(None)  # it is good for one reading: the next may follow a change of the task
     if batch is None or task_id not in batch.task_ids:
         return read([task_id]).get(task_id)
     return batch.load(task_id, read)

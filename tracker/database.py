@@ -39,7 +39,7 @@ def configure(settings: Settings) -> None:
         f"-c statement_timeout={STATEMENT_TIMEOUT}",
         f"-c lock_timeout={LOCK_TIMEOUT}",
         "-c timezone=UTC",
-        "-c plan_cache_mode=force_generic_plan",  # a prepared statement is planned once
+        "-c plan_cache_mode=force_generic_plan",  # one plan for a prepared statement
     ]
     parameters["options"] = " ".join([*options, parameters.get("options", "")]).strip()
     psycopg2.extensions.set_wait_callback(wait)

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +27,9 @@ class Column:
     nullable: bool = False
 
 
+_RANKS = {priority.value: rank for rank, priority in enumerate(Priority, 1)}
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise TypeError
@@ -38,7 +41,7 @@ def _moment(value: Any) -> datetime:
     moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
     if moment.tzinfo is None:
         raise ValueError
-    return moment
+    return moment.astimezone(timezone.utc)  # PostgreSQL takes no offset of 16 hours and more
 
 
 def _number(value: Any) -> int:
@@ -47,16 +50,21 @@ def _number(value: Any) -> int:
     return value
 
 
+def _rank(value: Any) -> int:
+    if value not in _RANKS.values():
+        raise ValueError
+    return _number(value)
+
+
 COLUMNS = {
     "created_at": Column(Task.created_at, _moment),
     "updated_at": Column(Task.updated_at, _moment),
     "due_date": Column(Task.due_date, date.fromisoformat, nullable=True),
-    "priority": Column(PRIORITY_RANK, _number),
+    "priority": Column(PRIORITY_RANK, _rank),
     "stars": Column(Task.stars, _number, nullable=True),
     "pushed_at": Column(Task.pushed_at, _moment, nullable=True),
     "title": Column(Task.title, _text),
 }
-_RANKS = {priority.value: rank for rank, priority in enumerate(Priority, 1)}
 SORTS = [sign + name for name in COLUMNS for sign in ("", "-")]
 
 
@@ -89,7 +97,7 @@ class Cursor:
             if found != sort or (value is None and not column.nullable):
                 raise ValueError
             return cls(sort, None if value is None else column.read(value), _number(task_id))
-        except (ValueError, TypeError, RecursionError):
+        except (ValueError, TypeError, RecursionError, OverflowError):
             raise ValueError("Is not a cursor that this list gave for this sort.") from None
 
     def __str__(self) -> str:

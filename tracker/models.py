@@ -7,6 +7,7 @@ from operator import or_
 from typing import Any, NamedTuple, cast
 
 from peewee import (
+    JOIN,
     SQL,
     BigAutoField,
     BigIntegerField,
@@ -15,6 +16,7 @@ from peewee import (
     Check,
     DateField,
     Expression,
+    Join,
     Model,
     Select,
     TextField,
@@ -250,8 +252,12 @@ def _select() -> Statement:
 
 @cache
 def _select_stored() -> Statement:
-    chosen = Task.id == fn.ANY(bind("ids"))
-    return Statement(Task.select(*_STORED).where(chosen), prepared=True)
+    # One by one: of `= ANY (ids)` PostgreSQL may keep a plan that reads the whole of a new table.
+    ids = SQL("unnest(%s::bigint[]) AS asked (id)", bind("ids").params)
+    one = Task.select(*_STORED).where(Task.id == SQL("asked.id")).limit(SQL("1")).alias("task")
+    each = Join(ids, one, JOIN.LATERAL, SQL("true"))
+    query = Select([each], [one.c.id, one.c.version, one.c.json]).bind(database)
+    return Statement(query, prepared=True)
 
 
 def _inserted(values: dict[str, Any], **condition: Any) -> StoredTask | None:

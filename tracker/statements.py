@@ -26,8 +26,8 @@ def bind(name: str) -> SQL:
 class Statement:
     """A query whose values come each time that it is run, on the borrowed connection.
 
-    A `prepared` one is planned by PostgreSQL once for each connection too, for one plan whatever
-    the values: that is for queries that go along one index, and never for those that filter.
+    A `prepared` one is planned by PostgreSQL once for each connection too, until the tables'
+    statistics change: that is for queries of which one plan is right, whatever the values.
     """
 
     _numbers = count(1)

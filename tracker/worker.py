@@ -7,6 +7,7 @@ import selectors
 import socket
 import threading
 import time
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -60,7 +61,6 @@ class Worker(ThreadWorker):
         """Wait for a request on a new connection; no thread is needed for that."""
         connection.sock = _Client(connection.sock)
         connection.data_ready = True  # by the time that it is handled
-        connection.batch = None
         self._keep(connection)
 
     def accept(self, listener: Any) -> None:
@@ -111,10 +111,10 @@ class Worker(ThreadWorker):
             while self._turn is turn and (found := self._idle.select(LINGER)):
                 ready = [key.data for key, _ in found[:TOGETHER]]
                 _gather(ready)
-                for connection in ready:
-                    if self._turn is turn and self._take(connection):
-                        self._request = turn, connection
-                        self._handle_all(connection)
+                for place in ready:
+                    if self._turn is turn and (taken := self._take(place.connection)):
+                        self._request = turn, taken
+                        self._handle_all(taken.connection, taken.batch)
                         if self._turn is turn:
                             self._request = None
         finally:
@@ -122,10 +122,9 @@ class Worker(ThreadWorker):
                 self._turn = None
                 self.method_queue.defer(int)  # nothing but to wake the main thread
 
-    def _handle_all(self, connection: Any) -> None:
-        """Handle a request, and those that have come behind it."""
-        batch.current.set(connection.batch)
-        connection.batch = None
+    def _handle_all(self, connection: Any, shared: Batch | None) -> None:
+        """Handle a request, which may be one of a batch, and those that have come behind it."""
+        batch.current.set(shared)
         kept = self.handle(connection)
         batch.current.set(None)
         while kept and connection.parser.unreader.buf.getvalue():
@@ -145,15 +144,15 @@ class Worker(ThreadWorker):
         connection.set_timeout()
         if not self.alive:
             connection.timeout = min(connection.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
-        self._idle.register(connection.sock, selectors.EVENT_READ, connection)
+        self._idle.register(connection.sock, selectors.EVENT_READ, _Idle(connection))
 
-    def _take(self, connection: Any) -> bool:
+    def _take(self, connection: Any) -> "_Idle | None":
         """Take the connection from the idle ones, unless another thread has."""
         try:
-            self._idle.unregister(connection.sock)
+            taken: _Idle = self._idle.unregister(connection.sock).data
         except KeyError:
-            return False
-        return True
+            return None
+        return taken
 
     def _end(self, connection: Any) -> None:
         """Close the connection, unless a request has come on it."""
@@ -182,7 +181,7 @@ class Worker(ThreadWorker):
         """List the idle connections."""
         numbers = list(self._idle.get_map())  # at once: other threads take and keep some meanwhile
         found = [self._idle.get_map().get(number) for number in numbers]
-        return [key.data for key in found if key]
+        return [key.data.connection for key in found if key]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Have gunicorn log the error and choose its status, and send our answer."""
@@ -225,15 +224,22 @@ class _Client(socket.socket):
             super().sendall(memoryview(data)[sent:], flags)
 
 
-def _gather(ready: list[Any]) -> None:
-    """Have those of the requests that have come read together which read a task each."""
-    alone = [connection for connection in ready if not connection.batch]
-    if len(alone) > 1:
-        received = [(connection, _peek(connection.sock)) for connection in alone]
-        asked = {each: found for each, head in received if (found := batch.foresee(head))}
-        shared = Batch(asked.values())
-        for connection in asked:
-            connection.batch = shared
+@dataclass(slots=True)
+class _Idle:
+    """A connection from one request to the next, and the batch which that one is of."""
+
+    connection: Any
+    batch: Batch | None = None
+
+
+def _gather(ready: list[_Idle]) -> None:
+    """Make a batch of the requests that have come to read one task each, and are of none yet."""
+    new = [(place, _peek(place.connection.sock)) for place in ready if not place.batch]
+    asked = [(place, found) for place, head in new if (found := batch.foresee(head))]
+    if len(asked) > 1:
+        shared = Batch(task_id for _, task_id in asked)
+        for place, _ in asked:
+            place.batch = shared
 
 
 def _peek(client: socket.socket) -> bytes:
