@@ -10,33 +10,31 @@ from service import wait_for
 from tracker.batch import Batch, current, foresee, load
 
 NAMES = {1: "one", 2: "two", 3: "three"}
-
-
-HOST = "\r\nHost: localhost"
+Read = Callable[[list[int]], dict[int, str]]
 
 
 @pytest.mark.parametrize(
-    ("head", "task_id"),
+    ("request_line", "task_id"),
     [
-        ("GET /tasks/7 HTTP/1.1" + HOST, 7),
-        (f"GET /tasks/{'9' * 18} HTTP/1.1" + HOST, 10**18 - 1),
-        (f"GET /tasks/1{'0' * 18} HTTP/1.1" + HOST, None),
-        ("GET /tasks/07 HTTP/1.1" + HOST, None),
-        ("GET /tasks/-7 HTTP/1.1" + HOST, None),
-        ("GET /tasks/7?fields=title HTTP/1.1" + HOST, None),
-        ("GET /tasks/7/refresh HTTP/1.1" + HOST, None),
-        ("GET /tasks HTTP/1.1" + HOST, None),
-        ("PATCH /tasks/7 HTTP/1.1" + HOST, None),
+        ("GET /tasks/7 HTTP/1.1", 7),
+        (f"GET /tasks/{'9' * 18} HTTP/1.1", 10**18 - 1),
+        (f"GET /tasks/1{'0' * 18} HTTP/1.1", None),
+        ("GET /tasks/07 HTTP/1.1", None),
+        ("GET /tasks/-7 HTTP/1.1", None),
+        ("GET /tasks/7?fields=title HTTP/1.1", None),
+        ("GET /tasks/7/refresh HTTP/1.1", None),
+        ("GET /tasks HTTP/1.1", None),
+        ("PATCH /tasks/7 HTTP/1.1", None),
         ("", None),
     ],
 )
-def test_only_a_plain_read_of_one_task_is_foreseen(head: str, task_id: int | None) -> None:
-    assert foresee(f"{head}\r\n\r\n".encode()) == task_id
+def test_only_a_plain_read_of_one_task_is_foreseen(request_line: str, task_id: int | None) -> None:
+    assert foresee(f"{request_line}\r\nHost: localhost\r\n\r\n".encode()) == task_id
 
 
 @pytest.mark.parametrize("end", ["", "\r\n", "\r\n\r"])
 def test_a_request_on_its_way_is_not_foreseen(end: str) -> None:
-    assert foresee(f"GET /tasks/7 HTTP/1.1{HOST}{end}".encode()) is None
+    assert foresee(f"GET /tasks/7 HTTP/1.1\r\nHost: localhost{end}".encode()) is None
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ def reads() -> list[list[int]]:
 
 
 @pytest.fixture
-def reading(reads: list[list[int]]) -> Callable[[list[int]], dict[int, str]]:
+def reading(reads: list[list[int]]) -> Read:
     def read(ids: list[int]) -> dict[int, str]:
         reads.append(sorted(ids))
         return {each: NAMES[each] for each in ids if each in NAMES}
@@ -63,21 +61,21 @@ def batch() -> Iterator[Batch]:
 
 
 def test_the_first_of_a_batch_reads_for_all(
-    batch: Batch, reads: list[list[int]], reading: Callable[[list[int]], dict[int, str]]
+    batch: Batch, reads: list[list[int]], reading: Read
 ) -> None:
     assert [batch.load(each, reading) for each in (2, 1, 2, 9)] == ["two", "one", "two", None]
     assert reads == [[1, 2, 9]]
 
 
 def test_what_is_not_of_the_batch_is_read_by_itself(
-    batch: Batch, reads: list[list[int]], reading: Callable[[list[int]], dict[int, str]]
+    batch: Batch, reads: list[list[int]], reading: Read
 ) -> None:
     assert load(3, reading) == "three"
     assert reads == [[3]]
 
 
 def test_a_request_has_one_reading_of_its_batch(
-    batch: Batch, reads: list[list[int]], reading: Callable[[list[int]], dict[int, str]]
+    batch: Batch, reads: list[list[int]], reading: Read
 ) -> None:
     assert [load(1, reading), load(1, reading)] == ["one", "one"]
     assert reads == [[1, 2, 9], [1]]

@@ -15,6 +15,7 @@ import requests
 
 from load import workers
 from service import Service, served, wait_for
+from tracker.batch import HEAD_MAX
 from tracker.demo.github import Fault, GitHub
 from tracker.worker import TOGETHER, _Client
 
@@ -219,6 +220,21 @@ def test_reads_that_come_together_are_one_statement(
             assert waiting() == statements
         for client, each in zip(clients, ids, strict=True):
             assert read_task(client)["id"] == each
+
+
+@pytest.mark.parametrize(("beyond", "statements"), [(0, 1), (1, 2)])
+def test_a_read_whose_head_is_too_long_to_look_at_is_by_itself(
+    alone: Service, environment: dict[str, str], beyond: int, statements: int
+) -> None:
+    (task_id,) = create(alone, 1)
+    head = request("GET", task_id)[:-2] + b"X-Filler: "
+    head += b"x" * (HEAD_MAX - len(head) - 4 + beyond) + b"\r\n\r\n"
+    with ExitStack() as stack:
+        clients = known(alone, 2, stack)
+        with locked(environment) as waiting:
+            at_once(alone, dict.fromkeys(clients, head))
+            wait_for(lambda: waiting() == statements)
+        assert [read_task(client)["id"] for client in clients] == [task_id] * 2
 
 
 def test_a_read_together_that_fails_fails_once_for_all(

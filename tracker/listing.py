@@ -51,9 +51,10 @@ def _number(value: Any) -> int:
 
 
 def _rank(value: Any) -> int:
-    if value not in _RANKS.values():
+    rank = _number(value)
+    if rank not in _RANKS.values():
         raise ValueError
-    return _number(value)
+    return rank
 
 
 COLUMNS = {

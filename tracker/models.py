@@ -252,7 +252,8 @@ def _select() -> Statement:
 
 @cache
 def _select_stored() -> Statement:
-    # One by one: of `= ANY (ids)` PostgreSQL may keep a plan that reads the whole of a new table.
+    # One by one, which LIMIT keeps them: of `= ANY (ids)`, or of a plain join, PostgreSQL may keep
+    # a plan that reads the whole of a new table.
     ids = SQL("unnest(%s::bigint[]) AS asked (id)", bind("ids").params)
     one = Task.select(*_STORED).where(Task.id == SQL("asked.id")).limit(SQL("1")).alias("task")
     each = Join(ids, one, JOIN.LATERAL, SQL("true"))

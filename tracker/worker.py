@@ -234,9 +234,10 @@ class _Idle:
 
 def _gather(ready: list[_Idle]) -> None:
     """Make a batch of the requests that have come to read one task each, and are of none yet."""
-    new = [(place, _peek(place.connection.sock)) for place in ready if not place.batch]
-    asked = [(place, found) for place, head in new if (found := batch.foresee(head))]
-    if len(asked) > 1:
+    new = [place for place in ready if not place.batch]
+    if len(new) > 1:
+        heads = [(place, _peek(place.connection.sock)) for place in new]
+        asked = [(place, found) for place, head in heads if (found := batch.foresee(head))]
         shared = Batch(task_id for _, task_id in asked)
         for place, _ in asked:
             place.batch = shared
