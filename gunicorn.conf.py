@@ -11,9 +11,11 @@ from typing import Any
 
 from gunicorn.sock import TCP6Socket, TCPSocket
 
-from tracker import embedded, logs, migrations
+from tracker import logs
 from tracker.config import SettingsError, load_settings
+from tracker.database import migrations
 from tracker.errors import EmbeddedPostgresError, TrackerError
+from tracker.postgres import server as embedded
 
 try:
     settings = load_settings()

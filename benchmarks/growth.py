@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmarks import github, server
 from benchmarks.load import CONNECTIONS, Load, LoadFailed, measure
 from benchmarks.services import OURS, Running, environment, prepare, running
-from tracker.listing import DEFAULT_SORT, Cursor
+from tracker.tasks.pagination import DEFAULT_SORT, Cursor
 
 WORKS = ("first-page", "far-page", "short-search", "post")
 PER_PAGE = 30

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import psycopg2
 
 from benchmarks.github import repositories
-from tracker import embedded
 from tracker.demo.github import DATA
+from tracker.postgres import server as embedded
 
 SEED = Path(__file__).with_name("seed.sql")
 MEMORY = "/dev/shm"

@@ -14,10 +14,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from conformance import ConformingClient
-from tracker import create_app, embedded, migrations, waiting
+from tracker import create_app, waiting
 from tracker.config import Settings
-from tracker.database import database
+from tracker.database import migrations
+from tracker.database.connection import database
 from tracker.demo.github import GitHub
+from tracker.postgres import server as embedded
 
 NAMES = ("DATABASE_URL", "GITHUB_API_BASE", "GITHUB_CACHE", "GITHUB_TIMEOUT", "GITHUB_TOKEN")
 

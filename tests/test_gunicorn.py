@@ -32,9 +32,10 @@ from service import (
     started,
     wait_for,
 )
-from tracker import embedded, migrations
 from tracker.config import Settings
+from tracker.database import migrations
 from tracker.demo.github import Fault, GitHub
+from tracker.postgres import server as embedded
 
 
 @pytest.fixture

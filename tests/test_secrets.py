@@ -20,8 +20,8 @@ import requests
 
 from load import workers
 from service import PATIENCE, ROOT, UNSET, Service, members, served, wait_for
-from tracker import migrations
 from tracker.config import Settings
+from tracker.database import migrations
 from tracker.demo.github import FAULTS, Fault, GitHub
 
 pytestmark = pytest.mark.failure

@@ -15,8 +15,8 @@ import requests
 
 from load import workers
 from service import Service, served, wait_for
-from tracker.batch import HEAD_MAX
 from tracker.demo.github import Fault, GitHub
+from tracker.tasks.loader import HEAD_MAX
 from tracker.worker import TOGETHER, _Client
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"

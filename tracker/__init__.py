@@ -6,13 +6,15 @@ from typing import Any
 from flask import Flask, Request
 from werkzeug.routing import MapAdapter
 
-from . import database, errors, logs, openapi, security
-from .api import TaskId, tasks
-from .cli import commands
-from .config import Settings, load_settings
-from .github import GitHubClient
-from .health import health
-from .parser import BODY_MAX
+from tracker import errors, logs
+from tracker.api import openapi, security
+from tracker.api.health import health
+from tracker.api.parsing import BODY_MAX
+from tracker.api.tasks import TaskId, tasks
+from tracker.cli.database import commands
+from tracker.config import Settings, load_settings
+from tracker.database import connection as database
+from tracker.github.client import GitHubClient
 
 
 def create_app(settings: Settings | None = None) -> Flask:

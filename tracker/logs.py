@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask, has_request_context, request
 
-from .config import Settings
+from tracker.config import Settings
 
 REQUEST_ID = "X-Request-ID"
 _ENVIRON_KEY = "tracker.request_id"

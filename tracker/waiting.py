@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
 
-from .errors import GitHubBusy
+from tracker.errors import GitHubBusy
 
 SLOW = 1.0  # seconds, after which an answer is no longer worth a queue
 RETRY_AFTER = 5  # seconds, told to clients

@@ -15,9 +15,10 @@ import gunicorn.glogging
 from gunicorn import util
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from . import batch, waiting
-from .batch import Batch
-from .logs import REQUEST_ID
+from tracker import waiting
+from tracker.logs import REQUEST_ID
+from tracker.tasks import loader as batch
+from tracker.tasks.loader import Batch
 
 LINGER = 0.002  # seconds for which a thread that has handled a request waits for the next
 TOGETHER = 16  # requests that have come, and may be read for together

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import click
 
-from .. import embedded, migrations, services
-from ..config import EMBEDDED, INSTANCE, ROOT, load_settings
-from ..database import borrowed, configure
-from ..github import GitHubClient
-from ..models import Task
-from ..schemas import TaskInputSchema
-from .github import DATA, FAULTS_OWNER
+from tracker.api.schemas import TaskInputSchema
+from tracker.config import EMBEDDED, INSTANCE, ROOT, load_settings
+from tracker.database import migrations
+from tracker.database.connection import borrowed, configure
+from tracker.database.models import Task
+from tracker.demo.github import DATA, FAULTS_OWNER
+from tracker.github.client import GitHubClient
+from tracker.postgres import server as embedded
+from tracker.tasks import service as services
 
 FOLDER = INSTANCE / "demo"
 SAMPLES = Path(__file__).with_name("tasks.json")

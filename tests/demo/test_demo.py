@@ -1,0 +1,52 @@
+"""The demonstration: a copy of the project that needs neither network nor settings."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from service import ROOT, Service, copy_project, nothing_left, started, wait_for
+
+SAMPLES = json.loads((ROOT / "tracker/demo/tasks.json").read_text())
+
+
+@contextmanager
+def demonstrated(folder: Path) -> Iterator[Service]:
+    """Serve the demonstration from a copy of the project in the folder."""
+    project = folder / "project"
+    if not project.exists():
+        copy_project(project)
+    command = [sys.executable, "-m", "flask", "demo"]
+    environment = {"PATH": "", "DATABASE_URL": "postgresql://none.invalid/none"}
+    with started(command, environment, folder / "output", project) as service:
+        wait_for(service.answers)
+        yield service
+
+
+def test_it_keeps_its_tasks_and_leaves_no_process(tmp_path: Path) -> None:
+    with demonstrated(tmp_path) as service:
+        for number, sample in enumerate(SAMPLES, 1):
+            assert service.call("GET", f"/tasks/{number}").json()["title"] == sample["title"]
+        renamed = service.post("docker/docker")
+        assert (renamed.status_code, renamed.json()["repository"]) == (201, "moby/moby")
+        assert service.post("faults/503").status_code == 502
+        assert "pallets/flask" in service.log
+        assert service.end(signal.SIGINT) == 0
+        wait_for(lambda: nothing_left(service))
+    with demonstrated(tmp_path) as service:
+        again = service.call("GET", renamed.headers["Location"])
+        assert again.json() == renamed.json()
+        assert service.post("pallets/flask").json()["id"] == renamed.json()["id"] + 1
+        assert service.end(signal.SIGTERM) == 0
+        wait_for(lambda: nothing_left(service))
+
+
+def test_a_start_that_is_cut_short_leaves_no_process(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    command = [sys.executable, "-m", "flask", "demo"]
+    with started(command, {"PATH": ""}, tmp_path / "output", project) as service:
+        wait_for((project / "instance/demo/postgres/postmaster.pid").exists)
+        assert service.end(signal.SIGTERM) == 128 + signal.SIGTERM
+        wait_for(lambda: nothing_left(service))
