@@ -1,114 +1,150 @@
-"""Where GitHub's answers are kept; a cache that fails costs calls to GitHub, never a request."""
+"""Cache of GitHub's responses. A cache that fails costs calls to GitHub, never a request."""
 
+import json
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 import requests
 from redis import Redis, RedisError
-from requests_cache.backends.base import BaseCache
+from requests.structures import CaseInsensitiveDict
+from requests_cache.backends.base import BaseCache, BaseStorage
 from requests_cache.backends.redis import RedisCache
-from requests_cache.backends.sqlite import SQLiteCache
 from requests_cache.models.response import CachedResponse
-from requests_cache.serializers import Stage, pickle_serializer
+from requests_cache.serializers import Stage
 
 logger = logging.getLogger(__name__)
 
 REDIS_TIMEOUT = 0.5  # seconds
-LOCK_TIMEOUT = 0.5  # seconds to wait while another process writes to the SQLite file
-PAUSE = 5.0  # seconds for which a cache that failed is left alone
-REMEMBERED = 100  # answers of which a process remembers what it has read
-REDIS_NAMESPACE = "github-task-tracker"
-_FAILED = object()
+SQLITE_LOCK_TIMEOUT = 0.5  # seconds to wait while another process writes to the file
+SQLITE_RETRY_DELAY = 0.01  # seconds
+COOLDOWN = 5.0  # seconds without another attempt after a failure
+REDIS_NAMESPACE = "github-task-tracker-json"
+RECEIVED_AT = "X-Received-At"  # our own header: when the response came from GitHub
+KEPT_HEADERS = ("ETag", "Location", RECEIVED_AT)
 FAILURES = (OSError, sqlite3.Error, RedisError)
 
 
-def open_cache(place: str) -> BaseCache:
-    """Open the cache that GITHUB_CACHE names: `memory`, a file's path, or a `redis://` URL.
-
-    Where it can't be opened, memory stands in for it.
-    """
-    if place == "memory":
-        return BaseCache()
-    try:
-        if "://" in place:
-            return _open_redis(place)
-        return _open_sqlite(Path(place))
-    except (*FAILURES, ValueError) as error:
-        logger.warning("GITHUB_CACHE can't be used, going on with memory: %s", error)
-        return BaseCache()
-
-
-def _open_redis(url: str) -> BaseCache:
-    redis = Redis.from_url(url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
-    # Without Redis's own expiry: old answers are revalidated, or serve while GitHub fails.
-    return _RedisCache(REDIS_NAMESPACE, connection=redis, ttl=False, serializer=_serializer())
-
-
-def _open_sqlite(path: Path) -> BaseCache:
-    if not path.suffix:  # requests-cache would add it, and make a file that all can read
-        path = path.with_name(f"{path.name}.sqlite")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # For this account alone, an older file too: the answers may tell of private repositories.
-    path.touch(0o600)
-    path.chmod(0o600)
-    return _SQLiteCache(
-        path, wal=True, timeout=LOCK_TIMEOUT, factory=_Connection, serializer=_serializer()
+def dumps(response: CachedResponse) -> str:
+    """Return a response as JSON."""
+    return json.dumps(
+        {
+            "url": response.url,
+            "status": response.status_code,
+            "headers": {n: response.headers[n] for n in KEPT_HEADERS if n in response.headers},
+            "body": response.content.decode(errors="replace"),
+            "created_at": response.created_at.isoformat(),
+            "expires": response.expires and response.expires.isoformat(),
+        }
     )
 
 
-def _serializer() -> Stage:
-    """Make requests-cache's own serializer, but of equal bytes read an answer once."""
-    read = lru_cache(REMEMBERED)(pickle_serializer.loads)
-    return Stage(dumps=pickle_serializer.dumps, loads=read)
+def loads(text: str | bytes) -> CachedResponse:
+    """Return the response; ValueError if the text is none of ours."""
+    try:
+        found = json.loads(text)
+        return CachedResponse(
+            url=found["url"],
+            status_code=found["status"],
+            headers=CaseInsensitiveDict(found["headers"]),
+            content=found["body"].encode(),
+            encoding="utf-8",
+            created_at=datetime.fromisoformat(found["created_at"]),
+            expires=found["expires"] and datetime.fromisoformat(found["expires"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("not a cached response") from error
 
 
-class _Connection(sqlite3.Connection):
-    """A connection whose failures are told: requests-cache hides them, or tries for ever."""
+class JSONSerializer(Stage):
+    """Serializer of cached responses: JSON of what the client needs.
 
-    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
-        with self._telling(sql):
-            return super().execute(sql, *args)
+    requests-cache's default is pickle: with it, a program that can write to the cache could run
+    code in this process.
+    """
 
-    def commit(self) -> None:
-        with self._telling("COMMIT"):
-            super().commit()
-
-    @contextmanager
-    def _telling(self, sql: str) -> Iterator[None]:
-        try:
-            yield
-        # A SystemError where another thread's read has cleared the reason before it was looked at.
-        except (sqlite3.OperationalError, SystemError) as error:
-            if sql.startswith("ALTER TABLE"):  # requests-cache tries whether it is needed
-                raise
-            with suppress(sqlite3.Error):
-                self.rollback()
-            # requests-cache handles each OperationalError, and nothing else.
-            raise sqlite3.DatabaseError(str(error)) from error
+    def __init__(self) -> None:
+        super().__init__(dumps=dumps, loads=loads)
 
 
-class _Forgiving(BaseCache):
-    """A cache whose place memory takes while it fails, which is said in the log once."""
+class SQLiteStorage(BaseStorage[str, CachedResponse]):
+    """Responses in an SQLite file.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._spare = BaseCache()
+    requests-cache's own waits forever for a locked file and hides failed writes:
+    https://github.com/requests-cache/requests-cache/blob/v1.3.3/requests_cache/backends/sqlite.py#L291
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(serializer=JSONSerializer())
+        self._lock = RLock()
+        # SQLite's own wait for a lock would stop every greenlet: _execute waits instead.
+        self._connection = sqlite3.connect(
+            path, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        self._execute("PRAGMA journal_mode = WAL")
+        self._execute("PRAGMA synchronous = NORMAL")
+        self._execute("CREATE TABLE IF NOT EXISTS github (key TEXT PRIMARY KEY, value TEXT)")
+
+    def __getitem__(self, key: str) -> CachedResponse:
+        rows = self._execute("SELECT value FROM github WHERE key = ?", key)
+        if not rows:
+            raise KeyError(key)
+        response: CachedResponse = self.deserialize(key, rows[0][0])
+        return response
+
+    def __setitem__(self, key: str, value: CachedResponse) -> None:
+        self._execute("INSERT OR REPLACE INTO github VALUES (?, ?)", key, self.serialize(value))
+
+    def __delitem__(self, key: str) -> None:
+        self[key]  # a KeyError, as a mapping's
+        self._execute("DELETE FROM github WHERE key = ?", key)
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for (key,) in self._execute("SELECT key FROM github"))
+
+    def __len__(self) -> int:
+        return int(self._execute("SELECT count(*) FROM github")[0][0])
+
+    def clear(self) -> None:
+        """Delete all responses."""
+        self._execute("DELETE FROM github")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _execute(self, sql: str, *parameters: str) -> list[Any]:
+        deadline = time.monotonic() + SQLITE_LOCK_TIMEOUT
+        while True:
+            try:
+                with self._lock:
+                    return self._connection.execute(sql, parameters).fetchall()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(SQLITE_RETRY_DELAY)
+
+
+class FallbackCache(BaseCache):
+    """A cache that uses memory while another cache fails; each change is logged once."""
+
+    def __init__(self, primary: BaseCache) -> None:
+        super().__init__()
+        self.responses = SQLiteStorage(":memory:")
+        self._primary = primary
         self._failing = False
-        self._resume = 0.0  # when to try again
+        self._resume_at = 0.0
 
     def get_response(self, key: str, default: Any = None) -> CachedResponse | None:
-        found: CachedResponse | None = self._attempt(super().get_response, key)
-        if found is None or found is _FAILED:
-            found = self._spare.get_response(key) if self._failing else None
-        return default if found is None else found  # a refusal that is kept counts as false
+        found: CachedResponse | None = self._attempt(self._primary.get_response, key)
+        if found is None and self._failing:
+            found = super().get_response(key)
+        return default if found is None else found  # a cached refusal is falsy
 
     def save_response(
         self,
@@ -116,43 +152,69 @@ class _Forgiving(BaseCache):
         cache_key: str | None = None,
         expires: datetime | None = None,
     ) -> None:
-        saved = self._attempt(super().save_response, response, cache_key, expires)
-        if saved is _FAILED:
-            self._spare.save_response(response, cache_key, expires)
-        elif self._failing:
-            self._failing = False
-            self._spare = BaseCache()
-            logger.warning("GITHUB_CACHE works again")
+        failing_before = self._failing
+        self._attempt(self._primary.save_response, response, cache_key, expires, recovers=True)
+        if self._failing:
+            super().save_response(response, cache_key, expires)
+        elif failing_before:
+            self.responses.clear()
 
     def delete(self, *keys: str, **kwargs: Any) -> None:
-        self._attempt(super().delete, *keys, **kwargs)
-        self._spare.delete(*keys, **kwargs)
+        self._attempt(self._primary.delete, *keys, **kwargs)
+        for key in keys:
+            self.responses.pop(key, None)
 
-    def _attempt(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Give what the operation gives; _FAILED where it fails, and for a while after that."""
-        if time.monotonic() < self._resume:
-            return _FAILED
+    def _attempt(
+        self, operation: Callable[..., Any], *args: Any, recovers: bool = False, **kwargs: Any
+    ) -> Any:
+        """Return the operation's result, or None where it fails or failed a moment ago."""
+        if time.monotonic() < self._resume_at:
+            return None
         try:
-            return operation(*args, **kwargs)
+            result = operation(*args, **kwargs)
         except FAILURES as error:
-            self._resume = time.monotonic() + PAUSE
+            self._resume_at = time.monotonic() + COOLDOWN
             if not self._failing:
                 self._failing = True
-                logger.warning("GITHUB_CACHE fails, going on with memory: %s", error)
-            return _FAILED
+                logger.warning("GITHUB_CACHE failed, using memory instead: %s", error)
+            return None
+        if recovers and self._failing:
+            self._failing = False
+            logger.warning("GITHUB_CACHE works again")
+        return result
 
 
-class _SQLiteCache(_Forgiving, SQLiteCache):
-    """Used by one thread at a time: on one connection they take each other's errors for theirs."""
+def open_cache(location: str) -> BaseCache:
+    """Open the cache that GITHUB_CACHE names: `memory`, a file's path, or a `redis://` URL.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._one_at_a_time = RLock()
-        super().__init__(*args, **kwargs)
+    If it cannot be opened, the cache is in memory.
+    """
+    try:
+        if location == "memory":
+            return _storage_cache(SQLiteStorage(":memory:"))
+        if "://" in location:
+            return FallbackCache(_open_redis(location))
+        return FallbackCache(_open_file(Path(location)))
+    except (*FAILURES, ValueError) as error:
+        logger.warning("GITHUB_CACHE can't be opened, using memory instead: %s", error)
+        return _storage_cache(SQLiteStorage(":memory:"))
 
-    def _attempt(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        with self._one_at_a_time:
-            return super()._attempt(operation, *args, **kwargs)
+
+def _storage_cache(storage: SQLiteStorage) -> BaseCache:
+    cache = BaseCache()
+    cache.responses = storage
+    return cache
 
 
-class _RedisCache(_Forgiving, RedisCache):
-    pass
+def _open_redis(url: str) -> BaseCache:
+    redis = Redis.from_url(url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
+    # Redis must not expire them: old responses are revalidated, or used while GitHub fails.
+    return RedisCache(REDIS_NAMESPACE, connection=redis, ttl=False, serializer=JSONSerializer())
+
+
+def _open_file(path: Path) -> BaseCache:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Only for this account, an existing file too: responses may describe private repositories.
+    path.touch(0o600)
+    path.chmod(0o600)
+    return _storage_cache(SQLiteStorage(str(path)))

@@ -1,52 +1,28 @@
-"""A repository: how users name it, what GitHub says of it, and which answers are usable."""
+"""A repository as GitHub describes it, and which descriptions are usable."""
 
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
 import requests
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
-from tracker.github.cache import REMEMBERED
-from tracker.github.session import received_at
+from .cache import RECEIVED_AT
+from .names import is_full_name
 
-# https://docs.github.com/en/rest/repos/repos#get-a-repository; `_` is in names of managed users
-_OWNER = r"[A-Za-z0-9](?:[A-Za-z0-9]|[-_](?=[A-Za-z0-9])){0,38}"
-_NAME = r"(?!\.\.?$)[A-Za-z0-9._-]{1,100}"
-_REPOSITORY = re.compile(rf"{_OWNER}/{_NAME}", re.ASCII)
-_URL = re.compile(
-    r"(?:(?:git\+)?(?:https?|ssh|git)://(?:[^@/\s]+@)?|[^@/:\s]+@)?(?:www\.|ssh\.)?github\.com"
-    r"(?::\d+)?[/:](?P<path>[^?#\s]+)",
-    re.ASCII | re.IGNORECASE,
-)
-
-
-def parse_repository(text: str) -> str:
-    """Find `owner/name` in what a user may paste: that itself, or a GitHub URL.
-
-    A URL may be https, ssh or scp-like, end in `.git`, or point deeper into the repository.
-
-    Raises:
-        ValueError: it is neither; the message says what is expected.
-    """
-    text = text.strip()
-    if url := _URL.fullmatch(text.partition("#")[0].partition("?")[0]):
-        text = "/".join(url["path"].strip("/").split("/")[:2])
-    name = text[:-4] if text.lower().endswith(".git") else text
-    if not _REPOSITORY.fullmatch(name):
-        raise ValueError(
-            "Must be owner/name or the URL of a GitHub repository, such as "
-            "pallets/flask or https://github.com/pallets/flask."
-        )
-    return name
+BIGINT_MAX = 2**63 - 1
+DESCRIPTION_MAX = 1_000
+LANGUAGE_MAX = 100
+URL_MAX = 300
+PARSED_MAX = 100  # bodies whose parsed form is remembered
 
 
 @dataclass(frozen=True)
 class Repository:
-    """What GitHub says of a repository, and when it last said so."""
+    """A repository's metadata, and when GitHub sent or confirmed them."""
 
     id: int
     name: str  # owner/name as GitHub spells it
@@ -59,68 +35,114 @@ class Repository:
     fetched_at: datetime
 
 
-def _storable(text: str) -> None:
-    if "\0" in text or re.search("[\ud800-\udfff]", text):
-        raise ValidationError("Has a character that can't be stored.")
+class UnusableResponse(requests.RequestException):
+    """GitHub sent status 200 with a body that describes no repository."""
 
 
-class _Boolean(fields.Field[bool]):
+class Label(fields.String):
+    """Text to be shown: cut to `max_length`, without what could disturb a terminal or a page.
+
+    Dropped are control characters, halves of surrogate pairs, and the marks that change the
+    direction of text, https://www.unicode.org/reports/tr9/
+    """
+
+    _UNSAFE = re.compile(
+        "[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    )
+
+    def __init__(self, max_length: int) -> None:
+        super().__init__(load_default=None, allow_none=True)
+        self._max_length = max_length
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs)
+        return self._UNSAFE.sub("", text)[: self._max_length]
+
+
+class Moment(fields.AwareDateTime):
+    """A time that exists in UTC; one that does not is None."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(value, *args, **kwargs).astimezone(timezone.utc)
+        except OverflowError:
+            return None
+
+
+def check_full_name(text: str) -> None:
+    """Raise ValidationError unless GitHub could have a repository of this name."""
+    if not is_full_name(text):
+        raise ValidationError("Not a repository's full name.")
+
+
+class StrictBoolean(fields.Field[bool]):
+    """`true` or `false`, and no other spelling."""
+
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
             raise ValidationError("Not a boolean.")
         return value
 
 
-class _RepositorySchema(Schema):
-    """The part of GitHub's answer that we keep; a field missing or mistyped is an error."""
+class RepositorySchema(Schema):
+    """The part of GitHub's JSON that we keep.
+
+    GitHub always sends `id`, `full_name`, `html_url` and the stars; older servers lack others.
+    """
 
     class Meta:
         unknown = EXCLUDE
 
-    id = fields.Integer(required=True, strict=True, validate=validate.Range(min=1, max=2**63 - 1))
-    name = fields.String(
-        required=True, data_key="full_name", validate=validate.Regexp(_REPOSITORY.pattern + r"\Z")
-    )
+    id = fields.Integer(required=True, strict=True, validate=validate.Range(1, BIGINT_MAX))
+    name = fields.String(required=True, data_key="full_name", validate=check_full_name)
     url = fields.Url(
         required=True,
         data_key="html_url",
         schemes={"http", "https"},
         require_tld=False,
-        validate=_storable,
+        validate=[validate.Length(max=URL_MAX), validate.Regexp(r"[!-~]+\Z")],
     )
-    description = fields.String(required=True, allow_none=True, validate=_storable)
+    description = Label(DESCRIPTION_MAX)
     stars = fields.Integer(
         required=True,
         strict=True,
         data_key="stargazers_count",
-        validate=validate.Range(min=0, max=2**63 - 1),
+        validate=validate.Range(0, BIGINT_MAX),
     )
-    language = fields.String(required=True, allow_none=True, validate=_storable)
-    archived = _Boolean(required=True)
-    pushed_at = fields.AwareDateTime(required=True, allow_none=True, format="iso")
+    language = Label(LANGUAGE_MAX)
+    archived = StrictBoolean(load_default=False)
+    pushed_at = Moment(load_default=None, allow_none=True, format="iso")
+
+    @pre_load
+    def use_watchers(self, data: Any, **_: Any) -> Any:
+        """Read the stars from `watchers`, as older servers call them."""
+        if isinstance(data, dict) and "stargazers_count" not in data and "watchers" in data:
+            return {**data, "stargazers_count": data["watchers"]}
+        return data
 
 
-_schema = _RepositorySchema()
+_schema = RepositorySchema()
 
 
-class UnusableAnswer(requests.RequestException):
-    """GitHub answered 200 with something that is no repository."""
+def received_at(response: requests.Response) -> datetime:
+    """Return when GitHub sent the response; for a cached one, when GitHub last confirmed it."""
+    return datetime.fromisoformat(response.headers[RECEIVED_AT])
 
 
-def read_answer(response: requests.Response) -> Repository:
-    """Read a repository from GitHub's answer.
+def parse_repository_response(response: requests.Response) -> Repository:
+    """Return the repository that a response with status 200 describes.
 
     Raises:
-        UnusableAnswer: the body is not what GitHub documents.
+        UnusableResponse: the body is not what GitHub documents.
     """
     try:
-        return Repository(**_read(response.content), fetched_at=received_at(response))
+        return Repository(**dict(_parse(response.content)), fetched_at=received_at(response))
     except ValidationError as error:
-        raise UnusableAnswer(f"unusable fields: {error.messages}") from error
+        raise UnusableResponse(f"unusable fields: {error.messages}") from error
     except (ValueError, RecursionError) as error:
-        raise UnusableAnswer("the body is not JSON") from error
+        raise UnusableResponse("the body is not JSON") from error
 
 
-@lru_cache(REMEMBERED)
-def _read(body: bytes) -> Any:
-    return _schema.load(json.loads(body))
+@lru_cache(PARSED_MAX)
+def _parse(body: bytes) -> tuple[tuple[str, Any], ...]:
+    return tuple(_schema.load(json.loads(body)).items())

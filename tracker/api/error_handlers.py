@@ -1,0 +1,59 @@
+"""Error responses: one JSON shape for every failure."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, jsonify
+from werkzeug.exceptions import HTTPException
+
+from ..errors import TrackerError, describe
+
+logger = logging.getLogger(__name__)
+
+# Messages for errors that werkzeug and webargs raise themselves.
+MESSAGES = {
+    404: "Nothing is served at this path; see /docs.",
+    405: "This path does not support the method; see the Allow header.",
+    413: "Request body exceeds the 256 KiB limit.",
+    422: "Request has invalid fields; see errors.",
+    500: "Internal error; the log has details under this X-Request-ID.",
+}
+
+
+def init_app(app: Flask) -> None:
+    """Register the handler for expected failures."""
+    app.register_error_handler(TrackerError, handle_tracker_error)
+
+
+def handle_tracker_error(error: TrackerError) -> Response:
+    """Return the response for an expected failure, and log it if it is ours (5xx)."""
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s", describe(error))
+    response = error_response(error.status, str(error), error.errors)
+    response.headers.extend(error.headers)
+    return response
+
+
+def handle_http_exception(error: HTTPException) -> Response:
+    """Return the response for an error of werkzeug or webargs, with its headers."""
+    data = getattr(error, "data", {})
+    status = HTTPStatus(error.code or 500)
+    message = data.get("message") or MESSAGES.get(status) or error.description
+    errors = data.get("errors") or data.get("messages")
+    response = error_response(status, message or status.description, errors)
+    response.headers.extend(
+        (name, value) for name, value in error.get_headers() if name != "Content-Type"
+    )
+    response.headers.extend(data.get("headers") or {})
+    return response
+
+
+def error_response(status: HTTPStatus, message: str, errors: Any = None) -> Response:
+    """Return an error as JSON with `code`, `status`, `message` and, if any, `errors`."""
+    body: dict[str, Any] = {"code": status, "status": status.phrase, "message": message}
+    if errors:
+        body["errors"] = errors
+    response = jsonify(body)
+    response.status_code = status
+    return response
