@@ -1,4 +1,4 @@
-"""The pooled database, and how long a connection of it is borrowed."""
+"""The database, and the checkout of one of its connections for a block."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,53 +6,36 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import psycopg2.extensions
-from peewee import InterfaceError, OperationalError, PeeweeException
+from peewee import PeeweeException
 
-from tracker.config import Settings
-from tracker.database.pool import CONNECT_TIMEOUT, Connection, Pool, PoolExhausted, wait
-from tracker.errors import DatabaseUnavailable
-from tracker.postgres import server as embedded
+from ..config import Settings
+from ..errors import ConnectionLost, DatabaseUnavailable
+from ..postgres import server as embedded
+from .errors import POOL_EXHAUSTED, READ_ONLY, UNREACHABLE, sqlstate, unavailability
+from .pool import CONNECT_TIMEOUT, Pool, PoolExhausted
 
-POOL_TIMEOUT = 3  # seconds to wait for a connection when all are borrowed
-LOCK_TIMEOUT = 2_000  # milliseconds; less than POOL_TIMEOUT, so that others outwait a lock
-STATEMENT_TIMEOUT = 5_000  # milliseconds
-RETRY_AFTER = 2  # seconds, told to clients
-UNREACHABLE = "The database can't be reached; try again."
-SCHEMA_OUTDATED = "The database's schema is not up to date; run `flask db init`."
+CHECKOUT_TIMEOUT = 3  # seconds
+RETRY_AFTER = 2  # seconds, in responses
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-
-class ConnectionLost(DatabaseUnavailable):
-    """The connection broke while statements ran on it."""
-
-
-# Bound to a server by `configure`; opens nothing by itself, in no thread and no process.
 database = Pool(None, autoconnect=False)
 
 
 def configure(settings: Settings) -> None:
-    """Point the pool at the settings' database, with THREADS connections at most. No I/O."""
-    parameters = connection_parameters(settings) | {"connection_factory": Connection}
-    options = [
-        f"-c statement_timeout={STATEMENT_TIMEOUT}",
-        f"-c lock_timeout={LOCK_TIMEOUT}",
-        "-c timezone=UTC",
-        "-c plan_cache_mode=force_generic_plan",  # one plan for a prepared statement
-    ]
-    parameters["options"] = " ".join([*options, parameters.get("options", "")]).strip()
-    psycopg2.extensions.set_wait_callback(wait)
+    """Set the server and the size of the pool. No I/O: gunicorn forks after this."""
+    parameters = connection_parameters(settings)
     database.init(
         parameters.pop("dbname"),
-        max_connections=settings.threads,
-        timeout=POOL_TIMEOUT,
+        size=settings.database_pool_size,
+        timeout=CHECKOUT_TIMEOUT,
         **parameters,
     )
 
 
 def connection_parameters(settings: Settings) -> dict[str, Any]:
-    """Give libpq's parameters for the settings' database, with bounded waits."""
+    """Return libpq's parameters for the settings' database."""
     folder = settings.embedded_folder
     return {
         "connect_timeout": CONNECT_TIMEOUT,
@@ -68,30 +51,29 @@ def connection_parameters(settings: Settings) -> dict[str, Any]:
 
 
 @contextmanager
-def borrowed() -> Iterator[None]:
-    """Borrow a connection from the pool for this block; a block inside shares it.
+def connection() -> Iterator[None]:
+    """Check out a connection for the block; a nested block shares it.
 
-    Borrow it for the statements alone: nothing in the block may wait for the network.
+    The block must not wait for the network: others may wait for the connection.
 
     Raises:
-        DatabaseUnavailable: PostgreSQL can't serve the statements now. What a transaction
-            inside did is undone, unless the connection broke while it committed.
+        DatabaseUnavailable: PostgreSQL can't execute the statements now. A transaction in the
+            block is rolled back, unless the connection broke during its commit.
     """
     opened = False
     try:
         opened = database.connect(reuse_if_open=True)
         yield
     except PoolExhausted as error:
-        raise DatabaseUnavailable(
-            "All database connections are busy; try again.", retry_after=RETRY_AFTER
-        ) from error
+        raise DatabaseUnavailable(POOL_EXHAUSTED, retry_after=RETRY_AFTER) from error
     except PeeweeException as error:
-        if database.is_broken():
-            database.close_idle()  # they fare no better: the next attempt needs a new one
+        if not database.is_closed() and database.connection().closed:
+            database.close_idle()  # the server has most likely ended those too
             raise ConnectionLost(UNREACHABLE, retry_after=RETRY_AFTER) from error
-        if opened and _code(error) == READ_ONLY:
-            database.close_all()  # a session may keep what it was told when it began
-        if message := _unavailability(error):
+        if opened and sqlstate(error) == READ_ONLY:
+            database.connection().close()  # a session keeps this state from its beginning
+            database.close_idle()
+        if message := unavailability(error):
             raise DatabaseUnavailable(message, retry_after=RETRY_AFTER) from error
         raise
     finally:
@@ -99,8 +81,8 @@ def borrowed() -> Iterator[None]:
             database.close()
 
 
-def repeatable(read: Callable[P, T]) -> Callable[P, T]:
-    """Have a function that only reads run once more if its connection breaks meanwhile."""
+def retry_on_disconnect(read: Callable[P, T]) -> Callable[P, T]:
+    """Run a function that only reads once more if its connection breaks."""
 
     @wraps(read)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -113,34 +95,11 @@ def repeatable(read: Callable[P, T]) -> Callable[P, T]:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn what is no fault of the block's statements into DatabaseUnavailable."""
+def translated_errors() -> Iterator[None]:
+    """Raise DatabaseUnavailable for errors that are not the statements' fault."""
     try:
         yield
     except PeeweeException as error:
-        if message := _unavailability(error):
+        if message := unavailability(error):
             raise DatabaseUnavailable(message, retry_after=RETRY_AFTER) from error
         raise
-
-
-READ_ONLY = "25006"
-# What PostgreSQL's error codes mean for a client, where the server's state is to blame.
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-_MESSAGES = {
-    READ_ONLY: "The database is read-only now; try again later.",
-    "42P01": SCHEMA_OUTDATED,
-    "42703": SCHEMA_OUTDATED,
-    "40P01": "The database was busy with the same tasks; try again.",
-    "53100": "The database's disk is full; try again later.",
-    "55P03": "The database did not get a lock in time; try again.",
-    "57014": "The database did not answer in time; try again.",
-}
-
-
-def _code(error: PeeweeException) -> str:
-    return getattr(getattr(error, "orig", None), "pgcode", None) or ""
-
-
-def _unavailability(error: PeeweeException) -> str | None:
-    unreachable = isinstance(error, OperationalError | InterfaceError)
-    return _MESSAGES.get(_code(error), UNREACHABLE if unreachable else None)

@@ -1,204 +1,182 @@
-"""A pool of PostgreSQL connections on which no request waits for long, whatever the server does."""
+"""Pool of PostgreSQL connections in which every wait is bounded."""
 
 import select
 import time
-from queue import Empty, SimpleQueue
+from contextlib import nullcontext
+from queue import Empty, LifoQueue
 from typing import Any
 
 import psycopg2
 import psycopg2.extensions
-from peewee import PostgresqlDatabase, __exception_wrapper__  # type: ignore[attr-defined]
+from gevent import monkey
+from gevent.socket import wait_read, wait_write
+from peewee import PostgresqlDatabase
 from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP, TRANSACTION_STATUS_IDLE
 
-from tracker import waiting
-
 CONNECT_TIMEOUT = 3  # seconds
-ANSWER_TIMEOUT = 7.0  # seconds; longer than a server that is well lets a statement run
-PAUSE = 1.0  # seconds without a new attempt after one to connect timed out
-QUICK = 1  # milliseconds in which most statements are answered
+RESPONSE_TIMEOUT = 7.0  # seconds for a statement; longer than a healthy server's own limit
+CONNECT_COOLDOWN = 1.0  # seconds without a new attempt after a connect timed out
+LOCK_TIMEOUT = 2_000  # milliseconds; less than CHECKOUT_TIMEOUT, so that others outwait a lock
+STATEMENT_TIMEOUT = 5_000  # milliseconds
+SESSION_SETTINGS = f"""
+    SET lock_timeout = {LOCK_TIMEOUT};
+    SET statement_timeout = {STATEMENT_TIMEOUT};
+    SET timezone = 'UTC';
+"""
+
+native_poll = monkey.get_original("select", "poll")  # a look, not a wait: no greenlet switch
 
 
 class Connection(psycopg2.extensions.connection):
-    """A connection on which each statement has to be answered in time."""
-
-    patience = ANSWER_TIMEOUT
+    """A connection that knows its prepared statements, and whether a BEGIN is due."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.prepared: set[str] = set()  # the names of statements that the server has planned
-        self.due = ""  # what the next statement is to be sent with
-        poll = select.poll()
+        self.prepared: set[str] = set()
+        self.begin_pending = False
+
+    def has_input(self) -> bool:
+        """Return whether the server has sent something that nobody has read."""
+        poll = native_poll()
         poll.register(self.fileno(), select.POLLIN)
-        # Tells whether the server has sent something, or does within so many milliseconds.
-        self.incoming = poll.poll
+        return bool(poll.poll(0))
+
+
+def use_gevent() -> None:
+    """Let other greenlets run while one waits for PostgreSQL, in this whole process.
+
+    https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
+    """
+    psycopg2.extensions.set_wait_callback(wait)
 
 
 def wait(connection: psycopg2.extensions.connection) -> None:
-    """Wait for the server to connect or to answer, for psycopg2's `set_wait_callback`.
+    """Wait for the server to accept the connection or to answer a statement.
 
-    The server's own statement_timeout can't help where the server itself hangs.
+    The server's statement_timeout does not help where the server itself hangs.
 
     Raises:
         psycopg2.OperationalError: it took too long; psycopg2 then closes the connection.
     """
     connecting = connection.status == STATUS_SETUP
-    state = connection.poll()
-    if isinstance(connection, Connection) and not connecting:
-        while state == POLL_READ and connection.incoming(QUICK):
-            state = connection.poll()
-        if state == POLL_OK:
-            return
-        waiting.step_aside()
-    patience = CONNECT_TIMEOUT if connecting else getattr(connection, "patience", None)
-    deadline = patience and time.monotonic() + patience
-    while state != POLL_OK:
-        poll = select.poll()
-        poll.register(connection.fileno(), select.POLLIN if state == POLL_READ else select.POLLOUT)
-        if not poll.poll(deadline and max(deadline - time.monotonic(), 0) * 1000):
-            raise psycopg2.OperationalError("the server does not answer")
-        state = connection.poll()
+    deadline = time.monotonic() + (CONNECT_TIMEOUT if connecting else RESPONSE_TIMEOUT)
+    while (state := connection.poll()) != POLL_OK:
+        wait_for_socket = wait_read if state == POLL_READ else wait_write
+        wait_for_socket(
+            connection.fileno(),
+            timeout=max(deadline - time.monotonic(), 0),
+            timeout_exc=psycopg2.OperationalError("the server does not respond"),
+        )
 
 
 class PoolExhausted(Exception):
-    """All connections are lent, and none came back in time."""
+    """No connection was returned to the pool in time."""
 
 
 class Pool(PostgresqlDatabase):
-    """A database of which each thread borrows a connection, and gives it back.
+    """A Peewee database that keeps up to `size` connections open.
 
-    It has `max_connections` at most; who finds them all lent waits for one, `timeout` seconds at
-    most. A transaction begins with its first statement, in one message: a way to the server less.
-    Outside of one each statement is a transaction by itself.
+    Peewee's own pool keeps a lock while it opens a connection, and sends a statement at each
+    checkout: https://github.com/coleifer/peewee/blob/4.5.3/playhouse/pool.py#L88
     """
 
-    _state: Any  # what each thread has borrowed
-    _connect: Any  # opens a connection
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Database.connect() and close() hold this lock, whatever the network takes; the state
+        # that they change is local to a thread or greenlet:
+        # https://github.com/coleifer/peewee/blob/4.5.3/peewee.py#L3838
+        self._lock = nullcontext()
 
-    def init(
-        self,
-        database: str | None,
-        *args: Any,
-        max_connections: int = 0,
-        timeout: float = 0,
-        **kwargs: Any,
+    def init(  # type: ignore[override]
+        self, database: str | None, *, size: int = 1, timeout: float = 0, **kwargs: Any
     ) -> None:
-        """Point the pool at a server. No I/O."""
-        self._max_connections = max_connections
+        """Set the server, the number of connections, and the seconds to wait for one. No I/O."""
         self._timeout = timeout
-        self._places: SimpleQueue[None] = SimpleQueue()  # as many as may still be lent
-        for _ in range(max_connections):
-            self._places.put(None)
-        self._idle: list[Connection] = []  # the last one used is the first to be used again
-        self._resume = 0.0  # when to try again to connect
-        super().init(database, *args, **kwargs)
+        # Last in, first out: the most recently used connection is used first. None stands for
+        # one that is not open.
+        self._connections: LifoQueue[Connection | None] = LifoQueue()
+        for _ in range(size):
+            self._connections.put(None)
+        self._resume_at = 0.0
+        super().init(database, connection_factory=Connection, **kwargs)
 
-    def connect(self, reuse_if_open: bool = False) -> bool:
-        """Borrow a connection for this thread, unless it has one.
+    def _connect(self) -> Any:
+        """Check out a connection.
 
         Raises:
-            PoolExhausted: none came back in time.
-            OperationalError: the server can't be reached.
+            PoolExhausted: none was returned in time.
+            psycopg2.OperationalError: the server cannot be reached.
         """
-        if not self._state.closed:
-            return False
         try:
-            self._places.get(timeout=self._timeout)
+            connection = self._connections.get(timeout=self._timeout)
         except Empty:
             raise PoolExhausted from None
-        try:
-            self._state.set_connection(self._find() or self._open())
-        except BaseException:
-            self._places.put(None)
-            raise
-        return True
-
-    def close(self) -> bool:
-        """Give this thread's connection back."""
-        if self._state.closed:
-            return False
-        connection = self._state.conn
-        self._state.reset()
-        if connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
-            self._idle.append(connection)
-        else:  # it is broken, or in no state for somebody else
-            connection.close()
-        self._places.put(None)
-        return True
-
-    def is_broken(self) -> bool:
-        """Tell whether the connection that this thread has borrowed has come to its end."""
-        return not self._state.closed and bool(self._state.conn.closed)
-
-    def close_idle(self) -> None:
-        """End the connections that are not lent."""
-        while connection := self._pop():
-            connection.close()
-
-    def close_all(self) -> None:
-        """End the connections that are not lent to other threads."""
-        self.close_idle()
-        if not self._state.closed:
-            self._state.conn.close()
-            self.close()
-
-    @property
-    def lent(self) -> int:
-        """How many connections are borrowed now."""
-        return self._max_connections - self._places.qsize()
-
-    def _find(self) -> Connection | None:
-        """Take an idle connection on which nothing has come: that could only be news of its end."""
-        while connection := self._pop():
-            if not connection.closed and not connection.incoming(0):
+        if connection and not connection.closed:
+            if not connection.has_input():
                 return connection
-            connection.close()
-        return None
-
-    def _pop(self) -> Connection | None:
+            connection.close()  # an idle server only speaks to say goodbye
         try:
-            return self._idle.pop()
-        except IndexError:
-            return None
+            return self._open()
+        except BaseException:
+            self._connections.put(None)
+            raise
+
+    def _close(self, connection: Any) -> None:
+        """Return a connection; one that is not idle is broken or in an unknown state."""
+        if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+            connection.close()
+        self._connections.put(None if connection.closed else connection)
 
     def _open(self) -> Any:
         started = time.monotonic()
-        with __exception_wrapper__:
-            if started < self._resume:  # nobody else need wait for the same host too
-                raise psycopg2.OperationalError("the server did not answer just now")
-            try:
-                return self._connect()
-            except psycopg2.OperationalError:
-                if time.monotonic() - started >= PAUSE:
-                    self._resume = time.monotonic() + PAUSE
-                raise
+        if started < self._resume_at:
+            raise psycopg2.OperationalError("the server did not respond a moment ago")
+        try:
+            connection = super()._connect()  # type: ignore[misc]
+            with connection.cursor() as cursor:
+                cursor.execute(SESSION_SETTINGS)
+        except psycopg2.OperationalError:
+            if time.monotonic() - started >= CONNECT_COOLDOWN:
+                self._resume_at = time.monotonic() + CONNECT_COOLDOWN
+            raise
+        return connection
 
     def begin(self, isolation_level: Any = None) -> None:
-        """Have the next statement begin a transaction."""
+        """Begin a transaction together with the next statement: that saves a round trip."""
         if isolation_level is None:
-            self.connection().due = "BEGIN; "
+            self.connection().begin_pending = True
         else:
             super().begin(isolation_level)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement, and give its cursor."""
+        """Execute a statement, and return its cursor."""
         connection = self.connection()
-        due, connection.due = connection.due, ""
-        with __exception_wrapper__:
-            cursor = connection.cursor()
-            cursor.execute(due + sql, params or ())
-        return cursor
+        if connection.begin_pending:
+            connection.begin_pending = False
+            sql = f"BEGIN; {sql}"
+        return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
 
     def commit(self) -> None:
-        """End the transaction, if a statement has begun it."""
-        if not self._is_due():
+        """Commit the transaction, if a statement has begun it."""
+        if self.connection().begin_pending:
+            self.connection().begin_pending = False
+        else:
             super().commit()
 
     def rollback(self) -> None:
-        """Undo the transaction, if a statement has begun it."""
-        if not self._is_due():
+        """Roll back the transaction, if a statement has begun it."""
+        if self.connection().begin_pending:
+            self.connection().begin_pending = False
+        else:
             super().rollback()
 
-    def _is_due(self) -> bool:
-        connection = self.connection()
-        due, connection.due = connection.due, ""
-        return bool(due)
+    def close_idle(self) -> None:
+        """Close the connections that are not checked out."""
+        for _ in range(self._connections.qsize()):
+            try:
+                connection = self._connections.get_nowait()
+            except Empty:
+                return
+            if connection:
+                connection.close()
+            self._connections.put(None)

@@ -1,61 +1,166 @@
-"""Peewee's queries as statements that are compiled once: that takes longer than to run them."""
+"""Statements on the `tasks` table, for the checked-out connection."""
 
-from dataclasses import dataclass
-from itertools import count
-from typing import Any
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
 
-from peewee import SQL, BaseQuery
+from peewee import SQL, Expression, fn
+from playhouse.postgres_ext import DateTimeTZField
 
-from tracker.database.connection import database
+from .compiled import CompiledQuery, parameter
+from .connection import database
+from .models import Task
 
-PREPARED_MAX = 100  # statements that a connection has planned
-
-
-@dataclass(frozen=True)
-class _Named:
-    """The place of a value that a statement is run with."""
-
-    name: str
+Versions = list[int] | None  # versions that a change is for; None for any
 
 
-def bind(name: str) -> SQL:
-    """Stand in a query for the value of this name."""
-    return SQL("%s", (_Named(name),))
+class TaskJSON(NamedTuple):
+    """A stored task as the JSON that the API responds with."""
+
+    id: int
+    version: int
+    json: str
+
+    @property
+    def etag(self) -> str:
+        """The entity tag, with its quotes."""
+        return f'"{self.version}"'
 
 
-class Statement:
-    """A query whose values come each time that it is run, on the borrowed connection.
+@cache
+def json_columns() -> tuple[Any, ...]:
+    """Return the columns of a TaskJSON.
 
-    A `prepared` one is planned by PostgreSQL once for each connection too, until the tables'
-    statistics change: that is for queries of which one plan is right, whatever the values.
+    PostgreSQL writes the JSON, in less time than Python needs to read the values.
     """
+    time_format = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {0}"""
+    values = ", ".join(
+        time_format.format(field.name) if isinstance(field, DateTimeTZField) else field.name
+        for field in Task.public_fields()
+    )
+    json = SQL(f"(SELECT row_to_json(task) FROM (SELECT {values}) AS task)::text")  # noqa: S608
+    return Task.id, Task.version, json
 
-    _numbers = count(1)
 
-    def __init__(self, query: BaseQuery, *, prepared: bool = False) -> None:
-        self._sql, self._parameters = query.sql()
-        if prepared:
-            self._name = f"statement_{next(self._numbers)}"
-            places = [f"${number}" for number in range(1, len(self._parameters) + 1)]
-            self._preparation = f"PREPARE {self._name} AS {self._sql % tuple(places)}"
-            values = f"({', '.join(['%s'] * len(places))})" if places else ""
-            self._sql = f"EXECUTE {self._name} {values}"
-        self._prepared = prepared
+def find_task(task_id: int) -> Task | None:
+    """Return the task with its version and the repository's identity, or None."""
+    columns = (Task.id, Task.version, Task.repository, Task.repository_id, Task.metadata_status)
+    task: Task | None = Task.select(*columns).where(Task.id == task_id).first()
+    return task
 
-    def run(self, **values: Any) -> Any:
-        """Run it with the values that it binds, and give the cursor with its rows."""
-        if self._prepared:
-            known = database.connection().prepared
-            if self._name not in known:
-                if len(known) >= PREPARED_MAX:
-                    database.execute_sql("DEALLOCATE ALL")
-                    known.clear()
-                database.execute_sql(self._preparation)
-                known.add(self._name)
-        return database.execute_sql(
-            self._sql,
-            [
-                values[parameter.name] if isinstance(parameter, _Named) else parameter
-                for parameter in self._parameters
-            ],
-        )
+
+def read_tasks(task_ids: list[int]) -> dict[int, TaskJSON]:
+    """Return the tasks that exist, by id."""
+    return {row[0]: TaskJSON(*row) for row in _read_tasks().execute(ids=task_ids)}
+
+
+@cache
+def _read_tasks() -> CompiledQuery:
+    selected = Task.id == fn.ANY(parameter("ids"))
+    return CompiledQuery(Task.select(*json_columns()).where(selected), prepare=True)
+
+
+def insert_task(values: dict[str, Any]) -> TaskJSON:
+    """Store a new task."""
+    values = Task._meta.get_default_dict() | values
+    (row,) = _insert(*values).execute(**values).fetchall()
+    return TaskJSON(*row)
+
+
+@cache
+def _insert(*names: str) -> CompiledQuery:
+    values = {getattr(Task, name): parameter(name) for name in names}
+    return CompiledQuery(Task.insert(values).returning(*json_columns()), prepare=True)
+
+
+def update_task(task_id: int, values: dict[str, Any], versions: Versions) -> TaskJSON | None:
+    """Store new values; the version grows only if one of them differs.
+
+    Returns None where there is no such task, or it is at none of the versions.
+    """
+    for query in _update(versions is not None, *values):
+        if row := query.execute(**values, id=task_id, versions=versions).fetchone():
+            return TaskJSON(*row)
+    return None
+
+
+@cache
+def _update(versioned: bool, *names: str) -> tuple[CompiledQuery, CompiledQuery]:
+    """Return the update of a task with other values, and the read of one with the same values."""
+    selected = Task.id == parameter("id")
+    if versioned:
+        selected &= Task.version == fn.ANY(parameter("versions"))
+    values = {name: parameter(name) for name in names}
+    differs = any_differs(values)
+    update = Task.update(**values, **next_version()).where(selected & differs)
+    read = Task.select(*json_columns()).where(selected & ~differs)
+    return (
+        CompiledQuery(update.returning(*json_columns()), prepare=True),
+        CompiledQuery(read, prepare=True),
+    )
+
+
+def delete_task(task_id: int, versions: Versions) -> bool:
+    """Delete the task; return whether it existed at one of the versions."""
+    delete = Task.delete().where(Task.id == task_id)
+    if versions is not None:
+        delete = delete.where(Task.version == fn.ANY(SQL("%s::bigint[]", (versions,))))
+    return bool(delete.execute())
+
+
+def update_repository(
+    tasks: Any, lock_key: object, facts: dict[str, Any], fetched_at: datetime | None = None
+) -> None:
+    """Store GitHub's facts in the tasks of one repository, which the condition `tasks` selects.
+
+    Tasks with other facts get a new version; `fetched_at` is stored without one. Transactions
+    that update many tasks of a repository run one after the other, by an advisory lock on its
+    `lock_key`: rows locked in another order could be a deadlock.
+    """
+    lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+    database.execute_sql(lock, (str(lock_key),))
+    fetched = {} if fetched_at is None else {"metadata_fetched_at": fetched_at}
+    Task.update(**facts, **fetched, **next_version()).where(tasks & any_differs(facts)).execute()
+    if fetched:
+        older = Task.metadata_fetched_at.is_null() | (Task.metadata_fetched_at < fetched_at)
+        Task.update(**fetched).where(tasks & older).execute()
+
+
+def follow_rename(
+    repository_id: int, facts: dict[str, Any], seen_at: datetime, exclude_id: int
+) -> None:
+    """Store a repository's new name in its other tasks, unless they have newer metadata."""
+    others = (Task.repository_id == repository_id) & (Task.id != exclude_id)
+    update_repository(others & (Task.metadata_fetched_at < seen_at), repository_id, facts)
+
+
+def has_other_name(repository_id: int, name: str) -> bool:
+    """Return whether the repository has tasks under another name."""
+    return any(found != name for (found,) in _end_names().execute(id=repository_id))
+
+
+@cache
+def _end_names() -> CompiledQuery:
+    """Return the query of a repository's first and last name in the index.
+
+    For an inequality, or for min() and max(), PostgreSQL may read every task of a repository.
+    """
+    names = Task.select(Task.repository).where(Task.repository_id == parameter("id"))
+    orders = (Task.repository, Task.repository.desc())
+    first, last = (names.order_by(order).limit(SQL("1")) for order in orders)
+    return CompiledQuery(first.union_all(last), prepare=True)
+
+
+def next_version() -> dict[str, Any]:
+    """Return the columns that change with each change of a task."""
+    return {"version": Task.version + 1, "updated_at": SQL("now()")}
+
+
+def any_differs(values: dict[str, Any]) -> Any:
+    """Return the condition that a task has another value in one of the columns."""
+    condition: Any = SQL("false")
+    for name, value in values.items():
+        field = getattr(Task, name)
+        other = value if isinstance(value, SQL) else field.to_value(value)
+        condition |= Expression(field, "IS DISTINCT FROM", other)
+    return condition

@@ -1,105 +1,110 @@
-"""Keys that let a client repeat a creation safely, however often and at however many workers.
+"""Idempotency keys: a creation can be repeated safely, at any worker.
 
-Nothing is locked while GitHub is asked: a key is claimed in one short transaction, and settled in
-the one that stores the task. A claim whose claimant died is taken over when its lease is over.
+A request holds a lease on its key while it calls GitHub, without a lock or a transaction, and
+completes it in the transaction that stores the task. The lease of a request that died expires.
 """
 
 import hashlib
 import json
 import time
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from peewee import EXCLUDED, SQL
 
-from tracker.database.connection import RETRY_AFTER, borrowed, database
-from tracker.database.models import IdempotencyKey
-from tracker.errors import DatabaseUnavailable, KeyBusy, KeyUsed
+from ..database.connection import RETRY_AFTER, connection, database
+from ..database.models import IdempotencyKey
+from ..errors import DatabaseUnavailable, IdempotencyKeyInProgress, IdempotencyKeyReused
 
-RETENTION = timedelta(days=7)  # for which a key is remembered
-POLL = 0.05  # seconds between two looks at a key that another request has claimed
+RETENTION = timedelta(days=7)
+POLL_INTERVAL = 0.05  # seconds
 
 
 @dataclass(frozen=True)
-class Claim:
+class Lease:
     """The right to create the task of a key."""
 
     key: str
     claimed_at: datetime
 
 
-_owed: set[Claim] = set()  # claims of this process to be given back, once there is a database
+_to_release: set[Lease] = set()  # leases that could not be released without a database
 
 
-def claim(
-    key: str, body: dict[str, Any], lease: float, waiting: AbstractContextManager[None]
-) -> Claim | int:
-    """Claim the key, or give the id of the task that came of it.
+def acquire(key: str, body: dict[str, Any], seconds: float) -> Lease | int:
+    """Return a lease on the key for so many seconds, or the id of the task that it created.
 
-    While another request has the key, this waits for what comes of it, `lease` seconds at most
-    and in the context `waiting`.
+    While another request holds the lease, wait as long for its result.
 
     Raises:
-        KeyUsed: the key came with another body before.
-        KeyBusy: the other request has still not ended.
+        IdempotencyKeyReused: an earlier request used the key with another body.
+        IdempotencyKeyInProgress: the other request has not finished.
     """
-    _give_back()
+    _release_all()
     text = json.dumps(body, sort_keys=True, default=str)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
-    if found := _look(key, fingerprint, lease):
-        return found
-    deadline = time.monotonic() + lease
-    with waiting:
-        while time.monotonic() < deadline:
-            time.sleep(POLL)
-            if found := _look(key, fingerprint, lease):
-                return found
-    raise KeyBusy("A request with this Idempotency-Key is still at work.", retry_after=RETRY_AFTER)
+    deadline = time.monotonic() + seconds
+    while (found := _try_acquire(key, fingerprint, seconds)) is None:
+        if time.monotonic() >= deadline:
+            raise IdempotencyKeyInProgress(
+                "Another request with this Idempotency-Key has not finished; try again.",
+                retry_after=RETRY_AFTER,
+            )
+        time.sleep(POLL_INTERVAL)
+    return found
 
 
-def settle(claim: Claim, task_id: int) -> None:
-    """Store what came of the claim, in the atomic block that creates the task.
+def complete(lease: Lease, task_id: int) -> None:
+    """Store the task's id, in the transaction that creates the task.
 
     Raises:
-        KeyBusy: the lease is over and another request has the key; the block must not be kept.
+        IdempotencyKeyInProgress: the lease has expired and another request has the key; the
+            transaction must be rolled back.
     """
-    if not _mine(IdempotencyKey.update(task_id=task_id), claim):
-        raise KeyBusy("This took too long; another request has its Idempotency-Key.")
+    if not _execute_for(lease, IdempotencyKey.update(task_id=task_id)):
+        raise IdempotencyKeyInProgress(
+            "This request took too long, and another one has its Idempotency-Key; try again.",
+            retry_after=RETRY_AFTER,
+        )
 
 
-def release(claim: Claim) -> None:
-    """Give a key back that no task came of; without a database, once there is one again."""
-    _owed.add(claim)
+def release(lease: Lease) -> None:
+    """Release a key without a task; where there is no database now, once there is."""
+    _to_release.add(lease)
     with suppress(DatabaseUnavailable):
-        _give_back()
+        _release_all()
 
 
-def _give_back() -> None:
-    for claim in list(_owed):
-        with borrowed(), database.atomic():
-            _mine(IdempotencyKey.delete(), claim)
-        _owed.discard(claim)
+def _release_all() -> None:
+    for lease in list(_to_release):
+        with connection(), database.atomic():
+            _execute_for(lease, IdempotencyKey.delete())
+        _to_release.discard(lease)
 
 
-def _look(key: str, fingerprint: str, lease: float) -> Claim | int | None:
-    """Claim the key or give its task's id, if it is free or has one."""
-    with borrowed(), database.atomic():
-        found = _insert(key, fingerprint, lease) or _find(key)
-    if isinstance(found, Claim) or found is None:
-        return found
+def _try_acquire(key: str, fingerprint: str, seconds: float) -> Lease | int | None:
+    with connection(), database.atomic():
+        lease = _insert(key, fingerprint, seconds)
+        if lease:
+            return lease
+        found = IdempotencyKey.get_or_none(IdempotencyKey.key == key)
+    if found is None:
+        return None
     if found.fingerprint != fingerprint:
-        raise KeyUsed("Was used for another body; take a new key.")
-    return found.task_id
+        raise IdempotencyKeyReused("Was used with another body; use a new key.")
+    task_id: int | None = found.task_id
+    return task_id
 
 
-def _insert(key: str, fingerprint: str, lease: float) -> Claim | None:
-    forgotten = IdempotencyKey.claimed_at < SQL("now() - %s", (RETENTION,))
-    IdempotencyKey.delete().where(forgotten).execute()
-    abandoned = (
+def _insert(key: str, fingerprint: str, seconds: float) -> Lease | None:
+    """Insert the key, or take over its expired lease."""
+    old = IdempotencyKey.claimed_at < SQL("now() - %s", (RETENTION,))
+    IdempotencyKey.delete().where(old).execute()
+    expired = (
         IdempotencyKey.task_id.is_null()
-        & (IdempotencyKey.claimed_at < SQL("now() - %s", (timedelta(seconds=lease),)))
+        & (IdempotencyKey.claimed_at < SQL("now() - %s", (timedelta(seconds=seconds),)))
         & (IdempotencyKey.fingerprint == EXCLUDED.fingerprint)
     )
     rows = (
@@ -107,19 +112,15 @@ def _insert(key: str, fingerprint: str, lease: float) -> Claim | None:
         .on_conflict(
             conflict_target=[IdempotencyKey.key],
             update={IdempotencyKey.claimed_at: EXCLUDED.claimed_at},
-            where=abandoned,
+            where=expired,
         )
         .returning(IdempotencyKey.claimed_at)
         .execute()
     )
-    return next((Claim(key, row.claimed_at) for row in rows), None)
+    return next((Lease(key, row.claimed_at) for row in rows), None)
 
 
-def _find(key: str) -> IdempotencyKey | None:
-    return IdempotencyKey.get_or_none(IdempotencyKey.key == key)
-
-
-def _mine(query: Any, claim: Claim) -> int:
-    """Run an update or delete of the claim's own row, while no task came of it."""
-    where = (IdempotencyKey.key == claim.key) & (IdempotencyKey.claimed_at == claim.claimed_at)
-    return int(query.where(where, IdempotencyKey.task_id.is_null()).execute())
+def _execute_for(lease: Lease, query: Any) -> int:
+    """Execute an update or delete of the lease's own row, while it has no task."""
+    own = (IdempotencyKey.key == lease.key) & (IdempotencyKey.claimed_at == lease.claimed_at)
+    return int(query.where(own, IdempotencyKey.task_id.is_null()).execute())

@@ -1,71 +1,59 @@
-"""Tasks that several requests ask for which have come together, read by one statement for all.
+"""Reads of single tasks, batched: concurrent requests share one statement.
 
-GraphQL knows it as a DataLoader, https://github.com/graphql/dataloader#batching. Here gunicorn's
-worker foresees what requests will read; each still makes its own checks before it does.
+The pattern is DataLoader's, https://github.com/graphql/dataloader#batching
 """
 
-import re
-from collections.abc import Callable, Iterable
+import time
 from concurrent.futures import Future
-from contextvars import ContextVar
 from threading import Lock
-from typing import Any, TypeVar
 
-from tracker import waiting
-
-T = TypeVar("T")
-
-HEAD_MAX = 2048  # bytes; a request whose head is longer is not foreseen
-_READ = re.compile(rb"GET /tasks/([1-9][0-9]{0,17}) ")  # with more digits it may be no bigint
+from ..database.connection import connection, retry_on_disconnect
+from ..database.queries import TaskJSON, read_tasks
 
 
-class Batch:
-    """Requests that have come, each to read a task; whichever does so first reads all the tasks.
+class TaskLoader:
+    """Reads tasks by id for all requests that arrive in one turn of the event loop.
 
-    It is for these requests alone: before a later one came its task may have been changed.
+    A batch is closed before its statement starts, so a request never gets an older state than
+    its own statement would have seen.
     """
 
-    def __init__(self, task_ids: Iterable[int]) -> None:
-        self.task_ids = set(task_ids)
+    def __init__(self) -> None:
         self._lock = Lock()
-        self._begun = False
-        self._tasks: Future[dict[int, Any]] = Future()
+        self._batch: dict[int, Future[TaskJSON | None]] = {}
 
-    def load(self, task_id: int, read: Callable[[list[int]], dict[int, T]]) -> T | None:
-        """Give the task, of those that `read` gave to the first that came for one.
+    def load(self, task_id: int) -> TaskJSON | None:
+        """Return the task, or None.
 
         Raises:
-            Exception: what `read` raised, to each of the requests.
+            DatabaseUnavailable: PostgreSQL can't be reached; each request of the batch gets it.
         """
         with self._lock:
-            first, self._begun = not self._begun, True
-        if first:
-            try:
-                self._tasks.set_result(read(list(self.task_ids)))
-            except BaseException as error:
-                self._tasks.set_exception(error)
-        elif not self._tasks.done():
-            waiting.step_aside()
-        return self._tasks.result().get(task_id)
+            leads = not self._batch
+            future = self._batch.setdefault(task_id, Future())
+        if leads:
+            time.sleep(0)  # under gevent, requests that have arrived join the batch meanwhile
+            with self._lock:
+                batch, self._batch = self._batch, {}
+            _read(batch)
+        return future.result()
 
 
-# The batch of the request that this thread handles.
-current: ContextVar[Batch | None] = ContextVar("current", default=None)
+@retry_on_disconnect
+def _read_tasks(task_ids: list[int]) -> dict[int, TaskJSON]:
+    with connection():
+        return read_tasks(task_ids)
 
 
-def load(task_id: int, read: Callable[[list[int]], dict[int, T]]) -> T | None:
-    """Give the task that `read` gives for this id, or gave for the request's batch."""
-    batch = current.get()
-    current.set(None)  # it is good for one reading: the next may follow a change of the task
-    if batch is None or task_id not in batch.task_ids:
-        return read([task_id]).get(task_id)
-    return batch.load(task_id, read)
+def _read(batch: dict[int, "Future[TaskJSON | None]"]) -> None:
+    try:
+        tasks = _read_tasks(list(batch))
+    except BaseException as error:
+        for future in batch.values():
+            future.set_exception(error)
+    else:
+        for task_id, future in batch.items():
+            future.set_result(tasks.get(task_id))
 
 
-def foresee(received: bytes) -> int | None:
-    """Give the id of the task that a request will read, if it does that and its head is here.
-
-    Of one that is still on its way nobody knows when it will be handled.
-    """
-    found = _READ.match(received) if b"\r\n\r\n" in received else None
-    return int(found[1]) if found else None
+loader = TaskLoader()

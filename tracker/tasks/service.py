@@ -1,207 +1,196 @@
-"""The use-cases: ask GitHub with no connection held, then one transaction."""
+"""Use cases: call GitHub first, without a database connection, then run one transaction."""
 
 from typing import Any
 
 from peewee import fn
 
-from tracker.database import migrations
-from tracker.database.connection import borrowed, database, repeatable
-from tracker.database.models import MetadataStatus, StoredTask, Task, etag
-from tracker.errors import (
-    GitHubError,
-    PreconditionFailed,
-    RepositoryUnavailable,
-    TaskNotFound,
-)
-from tracker.github.client import GitHubClient
-from tracker.github.repository import Repository
-from tracker.tasks import idempotency
-from tracker.tasks import loader as batch
-from tracker.tasks import pagination as listing
-from tracker.tasks.idempotency import Claim
+from ..database import migrations, queries
+from ..database.connection import connection, database, retry_on_disconnect
+from ..database.models import MetadataStatus, Task
+from ..database.queries import TaskJSON, Versions
+from ..errors import GitHubError, PreconditionFailed, RepositoryUnavailable, TaskNotFound
+from ..github.client import GitHubClient
+from ..github.repository import Repository
+from . import idempotency, pagination
+from .idempotency import Lease
+from .loader import loader
 
-Versions = list[int] | None  # those of which a task must be at one; None for any
-LEASE = 5  # seconds beyond GitHub's time for a creation under a key to end
+LEASE_MARGIN = 5  # seconds beyond GITHUB_TIMEOUT in which a creation with a key finishes
 
 
 def create_task(
     fields: dict[str, Any],
     github: GitHubClient,
     *,
-    optional: bool = False,
+    metadata_optional: bool = False,
     key: str | None = None,
-) -> tuple[StoredTask, bool]:
-    """Store a new task with its repository's metadata; tell too whether it was there already.
+) -> tuple[TaskJSON, bool]:
+    """Store a new task; return it and whether it was replayed.
 
-    With `optional`, a task whose metadata GitHub can't give now is stored as pending. With a
-    `key`, the task of an earlier request with the same key and fields is given instead.
+    With `metadata_optional`, the task is stored as pending where GitHub can't return the
+    metadata. With a `key`, a repeated request gets the task of the first one.
 
     Raises:
-        GitHubError: GitHub did not give the metadata; nothing is stored.
-        KeyUsed: the key came with other fields before.
+        GitHubError: GitHub did not return the metadata; nothing is stored.
+        IdempotencyKeyReused: an earlier request used the key with other fields.
+        IdempotencyKeyInProgress: an earlier request with the key has not finished.
         TaskNotFound: the key's task has been deleted.
         DatabaseUnavailable: nothing is stored.
     """
     if key is None:
-        return _create(fields, github, optional, None), False
-    claim = idempotency.claim(key, fields, github.timeout + LEASE, github.room.place())
-    if isinstance(claim, int):
-        try:
-            return read_task(claim), True
-        except TaskNotFound:
-            raise TaskNotFound(claim, "; it was created under this key, and deleted") from None
+        return _create(fields, github, metadata_optional, None), False
+    lease = idempotency.acquire(key, fields, github.timeout + LEASE_MARGIN)
+    if isinstance(lease, int):
+        task = loader.load(lease)
+        if task is None:
+            raise TaskNotFound(lease, ": it was created with this key, and deleted")
+        return task, True
     try:
-        return _create(fields, github, optional, claim), False
+        return _create(fields, github, metadata_optional, lease), False
     except BaseException:
-        idempotency.release(claim)
+        idempotency.release(lease)
         raise
 
 
 def _create(
-    fields: dict[str, Any], github: GitHubClient, optional: bool, claim: Claim | None
-) -> StoredTask:
+    fields: dict[str, Any], github: GitHubClient, metadata_optional: bool, lease: Lease | None
+) -> TaskJSON:
     repository = None
     try:
         repository = github.repository(fields["repository"])
     except RepositoryUnavailable:
         raise
     except GitHubError:
-        if not optional:
+        if not metadata_optional:
             raise
     values = fields | (_metadata(repository) if repository else {})
-    with borrowed():
-        if not claim and (stored := Task.insert_at_once(values)):
-            return stored
-        with database.atomic():
-            task = Task.insert_returning(values)
-            if repository and task.renamed:
-                _follow_rename(repository, besides=task.id)
-            if claim:
-                idempotency.settle(claim, task.id)
-            return task
+    with connection(), database.atomic():
+        task = queries.insert_task(values)
+        if repository and queries.has_other_name(repository.id, repository.name):
+            _follow_rename(repository, exclude_id=task.id)
+        if lease:
+            idempotency.complete(lease, task.id)
+    return task
 
 
-@repeatable
-def list_tasks(query: dict[str, Any]) -> listing.Page:
-    """Give a page of the tasks that the query's filters let through, in its order."""
-    with borrowed():
-        return listing.read_page(**query)
+@retry_on_disconnect
+def list_tasks(query: dict[str, Any]) -> pagination.Page:
+    """Return a page of the tasks that the query's filters select, in its order."""
+    with connection():
+        return pagination.read_page(**query)
 
 
-def read_task(task_id: int) -> StoredTask:
-    """Give the task with this id.
+def read_task(task_id: int) -> TaskJSON:
+    """Return the task with this id.
 
     Raises:
-        TaskNotFound: there is none.
+        TaskNotFound: it does not exist.
     """
-    task = batch.load(task_id, _read_stored)
+    task = loader.load(task_id)
     if task is None:
         raise TaskNotFound(task_id)
     return task
 
 
-@repeatable
-def _read_stored(task_ids: list[int]) -> dict[int, StoredTask]:
-    with borrowed():
-        return Task.find_stored(task_ids)
-
-
 def edit_task(
     task_id: int, fields: dict[str, Any], github: GitHubClient, versions: Versions = None
-) -> StoredTask:
-    """Change these fields of the task; GitHub is asked for a new repository alone.
+) -> TaskJSON:
+    """Change these fields of a task; GitHub is called only for another repository.
 
-    Fields that have their new values already change nothing, not even the version.
+    Values that the task has already change nothing, not even the version.
 
     Raises:
-        TaskNotFound: there is none.
+        TaskNotFound: it does not exist.
         PreconditionFailed: it is at none of these versions.
-        GitHubError: GitHub did not give the metadata; nothing is changed.
+        GitHubError: GitHub did not return the metadata; nothing is changed.
         DatabaseUnavailable: nothing is changed.
     """
     while True:
-        values, repository, present = dict(fields), None, versions
+        values, repository, expected = dict(fields), None, versions
         if name := values.pop("repository", None):
-            task = _find(task_id)
-            _check(task.version, versions)
-            present = [task.version]  # for what comes of its repository, as it was read
+            task = _find_task(task_id)
+            _check_version(task.version, versions)
+            expected = [task.version]  # the metadata are for the repository that it has now
             if name.lower() != task.repository.lower():
                 repository = github.repository(name)
                 values |= _metadata(repository)
-        with borrowed(), database.atomic():
+        with connection(), database.atomic():
             if repository:
-                _follow_rename(repository, besides=task_id)
-            if edited := Task.update_one(task_id, values, present):
+                _follow_rename(repository, exclude_id=task_id)
+            if edited := queries.update_task(task_id, values, expected):
                 return edited
-        _check(read_task(task_id).version, versions)
-        # Someone else changed it since it was read: look again at what there is now.
+        _check_version(read_task(task_id).version, versions)
+        # Another request changed the task after it was read: start again.
 
 
 def delete_task(task_id: int, versions: Versions = None) -> None:
-    """Delete the task.
+    """Delete a task.
 
     Raises:
-        TaskNotFound: there is none.
+        TaskNotFound: it does not exist.
         PreconditionFailed: it is at none of these versions.
     """
     while True:
-        with borrowed(), database.atomic():
-            if Task.delete_one(task_id, versions):
+        with connection(), database.atomic():
+            if queries.delete_task(task_id, versions):
                 return
-        _check(read_task(task_id).version, versions)
+        _check_version(read_task(task_id).version, versions)
 
 
-def refresh_task(task_id: int, github: GitHubClient) -> StoredTask:
-    """Have GitHub confirm the metadata of the task's repository, for every task on it.
+def refresh_task(task_id: int, github: GitHubClient) -> TaskJSON:
+    """Fetch the metadata of a task's repository, and store them in every task on it.
 
     Raises:
-        TaskNotFound: there is none.
-        GitHubError: GitHub can't answer now; nothing is changed.
+        TaskNotFound: it does not exist.
+        GitHubError: GitHub can't respond now; nothing is changed.
         DatabaseUnavailable: nothing is changed.
     """
-    task = _find(task_id)
+    task = _find_task(task_id)
+    fetched_at = None
     try:
         repository = github.refresh(task.repository, task.repository_id)
-        values = _metadata(repository)
+        facts = _metadata(repository)
+        fetched_at = facts.pop("metadata_fetched_at")
     except RepositoryUnavailable:
-        values = {"metadata_status": MetadataStatus.UNAVAILABLE.value}
+        facts = {"metadata_status": MetadataStatus.UNAVAILABLE.value}
     same = fn.lower(Task.repository) == task.repository.lower()
     if task.repository_id is None:
         same &= Task.repository_id.is_null()
     else:
         same = (Task.repository_id == task.repository_id) | (same & Task.repository_id.is_null())
-    turn = values.get("repository_id") or task.repository_id or task.repository.lower()
-    with borrowed(), database.atomic():
-        Task.update_all(same, turn, **values)
+    lock_key = facts.get("repository_id") or task.repository_id or task.repository.lower()
+    with connection(), database.atomic():
+        queries.update_repository(same, lock_key, facts, fetched_at)
     return read_task(task_id)
 
 
-@repeatable
+@retry_on_disconnect
 def check_ready() -> None:
-    """Check that the database answers and has the schema that this code needs.
+    """Check that the database responds and has the schema that this code needs.
 
     Raises:
         DatabaseUnavailable: it does not; the message says which.
     """
-    with borrowed():
+    with connection():
         migrations.check_current()
 
 
-@repeatable
-def _find(task_id: int) -> Task:
-    with borrowed():
-        task = Task.find(task_id)
+@retry_on_disconnect
+def _find_task(task_id: int) -> Task:
+    with connection():
+        task = queries.find_task(task_id)
     if task is None:
         raise TaskNotFound(task_id)
     return task
 
 
-def _check(version: int, versions: Versions) -> None:
+def _check_version(version: int, versions: Versions) -> None:
     if versions is not None and version not in versions:
-        raise PreconditionFailed(etag(version))
+        raise PreconditionFailed(f'"{version}"')
 
 
 def _metadata(repository: Repository) -> dict[str, Any]:
+    """Return the columns that a repository's metadata fill."""
     return {
         "repository": repository.name,
         "repository_id": repository.id,
@@ -216,12 +205,7 @@ def _metadata(repository: Repository) -> dict[str, Any]:
     }
 
 
-def _follow_rename(repository: Repository, besides: int) -> None:
-    """Give the tasks on a repository that GitHub has renamed its new name."""
-    Task.follow_rename(
-        repository.id,
-        seen=repository.fetched_at,
-        besides=besides,
-        repository=repository.name,
-        repository_url=repository.url,
-    )
+def _follow_rename(repository: Repository, exclude_id: int) -> None:
+    """Store the repository's present name in its other tasks."""
+    facts = {"repository": repository.name, "repository_url": repository.url}
+    queries.follow_rename(repository.id, facts, repository.fetched_at, exclude_id)

