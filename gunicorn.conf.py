@@ -1,19 +1,25 @@
-"""gunicorn's settings: good defaults for `gunicorn wsgi:app`, found by itself in this folder."""
+"""gunicorn's settings: defaults for `gunicorn wsgi:app`, loaded from the working directory."""
+
+from gevent import monkey
+
+# First: peewee binds threading.local and requests binds sockets when they are imported.
+monkey.patch_all()
 
 import atexit
 import math
 import os
+import resource
 import signal
+import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from gunicorn.sock import TCP6Socket, TCPSocket
-
 from tracker import logs
 from tracker.config import SettingsError, load_settings
 from tracker.database import migrations
+from tracker.database.pool import use_gevent
 from tracker.errors import EmbeddedPostgresError, TrackerError
 from tracker.postgres import server as embedded
 
@@ -26,8 +32,8 @@ host = f"[{settings.host}]" if ":" in settings.host else settings.host
 bind = f"{host}:{settings.port}"
 workers = settings.web_concurrency
 worker_class = "tracker.worker.Worker"
-logger_class = "tracker.worker.Logger"
-threads = settings.threads + settings.waiting
+worker_connections = 4_000  # per worker; each costs some 50 KiB
+logger_class = "tracker.logs.GunicornLogger"
 keepalive = 75  # seconds; longer than a proxy in front keeps its idle connections
 graceful_timeout = 20 + math.ceil(settings.github_timeout)  # seconds; the longest request
 control_socket_disable = True
@@ -35,10 +41,16 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # heartbeats
 logconfig_dict = logs.configuration(settings)
 access_log_format = logs.ACCESS_FORMAT
 
+# Each connection needs a file descriptor, and the soft limit is often 1,024.
+_, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
+
 
 def on_starting(server: Any) -> None:
-    """Start the embedded database, if it is wanted, in the master alone."""
-    server.LISTENERS = _listen(server)
+    """Start the embedded database, if it is used, in the master."""
+    if server.cfg.is_ssl:
+        sys.exit("error: gunicorn's TLS options are not supported; put a proxy with TLS in front")
+    check_addresses_free(server.cfg.address)
     folder = settings.embedded_folder
     if folder is None:
         return
@@ -55,41 +67,38 @@ def on_starting(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Leave Ctrl-C, which reaches the whole group, to the master, who tells the workers to quit."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-
-def post_worker_init(worker: Any) -> None:
-    """Have a worker that is told to quit do so at once."""
-    # ThreadWorker.handle_quit waits for the thread pool's lock, which its own thread may hold.
-    signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
+    """Let other requests of the worker run while one waits for PostgreSQL."""
+    use_gevent()
 
 
 def when_ready(server: Any) -> None:
-    """Say where the service is."""
+    """Log where the service is."""
     server.log.info("API         %s/tasks", settings.address)
     server.log.info("Swagger UI  %s/docs", settings.address)
     if not (settings.loopback_only or settings.api_token):
         server.log.warning(
-            "HOST=%s lets other machines in, and without API_TOKEN the API asks for no login",
+            "HOST=%s accepts other machines, and without API_TOKEN the API needs no login",
             settings.host,
         )
 
 
-def _listen(server: Any) -> list[Any]:
-    """Take the addresses before anything else is started, so that nobody else can meanwhile."""
-    addresses = server.address
-    inherited = {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys()  # open, and handed down to us
-    if inherited or not all(isinstance(address, tuple) for address in addresses):
-        return []
-    listeners = []
-    for host, port in addresses:
-        kind = TCP6Socket if ":" in host else TCPSocket
-        try:
-            listeners.append(kind((host, port), server.cfg, server.log))
-        except OSError as error:
-            sys.exit(
-                f"error: can't listen on {host}:{port} ({error.strerror}); "
-                "stop what uses it, or set HOST or PORT"
-            )
-    return listeners
+def check_addresses_free(addresses: list[Any]) -> None:
+    """Exit if another program listens on one of our addresses.
+
+    gunicorn would find out only after the database has started, and would retry for 5 seconds.
+    """
+    if {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys():  # sockets that we inherit
+        return
+    for address in addresses:
+        if not isinstance(address, tuple):  # a Unix socket or a file descriptor
+            continue
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                sys.exit(
+                    f"error: can't listen on {address[0]}:{address[1]} ({error.strerror}); "
+                    "stop the program that uses it, or set HOST or PORT"
+                )

@@ -1,4 +1,4 @@
-"""Settings from the environment or `.env`, checked once, before anything starts."""
+"""Settings from the environment or `.env`, checked once, at the start."""
 
 import os
 import re
@@ -19,12 +19,12 @@ EMBEDDED = "embedded:"
 
 
 class SettingsError(ValueError):
-    """A setting has a value that the service can't use; the message names it."""
+    """A setting has an invalid value; the message names it and says what it takes."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says, parsed. The README's table describes each setting."""
+    """The parsed settings; docs/configuration.md describes each."""
 
     database_url: str = field(default=f"{EMBEDDED}{INSTANCE / 'postgres'}", repr=False)
     github_api_base: str = "https://api.github.com"
@@ -37,52 +37,36 @@ class Settings:
     port: int = 8000
     trusted_hosts: tuple[str, ...] = ()
     web_concurrency: int = 2
-    threads: int = 16
+    database_pool_size: int = 10
     log_level: str = "info"
     log_format: str = "text"
 
     @property
     def embedded_folder(self) -> Path | None:
-        """The embedded PostgreSQL's data folder, or None where a server of the user's is used."""
+        """Data folder of the embedded PostgreSQL, or None if DATABASE_URL names a server."""
         if self.database_url.startswith(EMBEDDED):
             return Path(self.database_url.removeprefix(EMBEDDED))
         return None
 
     @property
-    def waiting(self) -> int:
-        """How many requests of a worker may wait for GitHub, beside THREADS that work."""
-        return 3 * self.threads
-
-    @property
     def address(self) -> str:
-        """The URL at which a browser on this machine finds the service."""
+        """The URL of the service for a browser on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def loopback_only(self) -> bool:
-        """Whether only programs on this machine can reach the service."""
+        """Whether only programs on this machine can connect."""
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
-
-    @property
-    def hosts(self) -> list[str] | None:
-        """The names that a request's Host may have, or None for any.
-
-        On loopback just its names by default: a page of another site can have its own name lead
-        to this machine, and would be let in as if it were ours.
-        """
-        if self.trusted_hosts:
-            return list(self.trusted_hosts)
-        return ["localhost", "127.0.0.1", "::1", self.host] if self.loopback_only else None
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings; without `environ`, from the environment and, behind it, from `.env`.
+    """Return the settings in `environ`; by default the environment's, then those of `.env`.
 
-    A variable that is empty counts as not set.
+    An empty variable counts as not set.
 
     Raises:
-        SettingsError: a value can't be used; the message is one line for the user.
+        SettingsError: a value is invalid.
     """
     if environ is None:
         environ = {**_dotenv(ROOT / ".env"), **os.environ}
@@ -143,14 +127,14 @@ def _api_base(text: str) -> str:
 
 
 def _token(text: str) -> str:
-    # Never repeated in the message: it is a secret even when it is mistyped.
+    # The message must not repeat it: a mistyped secret is still a secret.
     if not re.fullmatch(r"[!-~]+", text):
         raise ValueError("takes a token of visible ASCII characters")
     return text
 
 
 def _database_url(text: str) -> str:
-    # Never repeated in the message: it may hold a password.
+    # The message must not repeat it: it may contain a password.
     if text.startswith(EMBEDDED):
         return EMBEDDED + str(_path(text.removeprefix(EMBEDDED)))
     try:
@@ -190,6 +174,7 @@ def _hosts(text: str) -> tuple[str, ...]:
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "DATABASE_URL": _database_url,
+    "DATABASE_POOL_SIZE": _integer(1, 100),
     "GITHUB_API_BASE": _api_base,
     "GITHUB_TOKEN": _token,
     "GITHUB_TIMEOUT": _seconds,
@@ -200,7 +185,6 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "PORT": _integer(1, 65_535),
     "TRUSTED_HOSTS": _hosts,
     "WEB_CONCURRENCY": _integer(1, 64),
-    "THREADS": _integer(1, 128),
     "LOG_LEVEL": _choice("debug", "info", "warning", "error"),
     "LOG_FORMAT": _choice("text", "json"),
 }

@@ -1,4 +1,4 @@
-"""One line for each request and each failure, as text or JSON, under the request's ID."""
+"""Logging: one line per request and per failure, as text or JSON, with the request's ID."""
 
 import json
 import logging
@@ -8,19 +8,20 @@ import traceback
 from datetime import datetime, timezone
 from typing import Any
 
+import gunicorn.glogging
 from flask import Flask, has_request_context, request
 
 from tracker.config import Settings
 
 REQUEST_ID = "X-Request-ID"
-_ENVIRON_KEY = "tracker.request_id"
-_SOUND = re.compile(r"[\w.:-]{1,64}", re.ASCII)
-# gunicorn's atoms; the URI as it was sent, so that no decoded line break gets in.
+ENVIRON_KEY = "tracker.request_id"
+VALID_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+# gunicorn's atoms. The URI is the raw one: a decoded one could contain a line break.
 ACCESS_FORMAT = '%(h)s "%(m)s %({raw_uri}e)s" %(s)s %(B)sB %(D)sus request_id=%({x-request-id}o)s'
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """Give the `logging.config.dictConfig` for the settings, gunicorn's loggers included."""
+    """Return the `logging.config.dictConfig` for the settings, with gunicorn's loggers."""
     level = settings.log_level.upper()
     formatter = JSONFormatter if settings.log_format == "json" else TextFormatter
     return {
@@ -51,32 +52,44 @@ def _handler(stream: str) -> dict[str, Any]:
 
 
 def init_app(app: Flask) -> None:
-    """Give each request an ID, its own if it brings a sound one, and each answer the same."""
-    app.wsgi_app = _labelled(app.wsgi_app)  # type: ignore[method-assign]
+    """Assign an ID to each request, and return it in each response."""
+    app.wsgi_app = RequestIds(app.wsgi_app)  # type: ignore[method-assign]
 
 
-def _labelled(wsgi_app: Any) -> Any:
-    def labelled(environ: dict[str, Any], start_response: Any) -> Any:
-        brought = environ.get("HTTP_X_REQUEST_ID", "")
-        sound = _SOUND.fullmatch(brought)
-        # It has to be another each time, and no secret: that takes no call of the system.
-        request_id = brought if sound else f"{random.getrandbits(128):032x}"
-        environ[_ENVIRON_KEY] = request_id
+class RequestIds:
+    """WSGI middleware that takes a valid X-Request-ID from the client, or assigns one."""
+
+    def __init__(self, wsgi_app: Any) -> None:
+        self._wsgi_app = wsgi_app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Call the application."""
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        # Unique, but no secret: random needs no system call.
+        request_id = given if VALID_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        environ[ENVIRON_KEY] = request_id
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             headers.append((REQUEST_ID, request_id))
             return start_response(status, headers, *exc_info)
 
-        return wsgi_app(environ, start)
+        return self._wsgi_app(environ, start)
 
-    return labelled
+
+class GunicornLogger(gunicorn.glogging.Logger):
+    """gunicorn's logger; it formats no access line that LOG_LEVEL discards."""
+
+    def access(self, *args: Any) -> None:
+        """Log a request."""
+        if self.access_log.isEnabledFor(logging.INFO):
+            super().access(*args)
 
 
 class RequestIdFilter(logging.Filter):
-    """Adds the request's ID to what is logged while it is handled."""
+    """Adds the ID of the current request to each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = request.environ.get(_ENVIRON_KEY) if has_request_context() else None
+        record.request_id = request.environ.get(ENVIRON_KEY) if has_request_context() else None
         return True
 
 
@@ -84,7 +97,7 @@ class TextFormatter(logging.Formatter):
     """`2030-01-31T09:30:00.123Z ERROR tracker.errors: what happened request_id=…`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{_moment(record)} {record.levelname} {record.name}: {record.getMessage()}"
+        line = f"{_timestamp(record)} {record.levelname} {record.name}: {record.getMessage()}"
         if record.exc_info and record.exc_info[1]:
             line += f": {_trace(record.exc_info[1])}"
         if request_id := getattr(record, "request_id", None):
@@ -93,11 +106,11 @@ class TextFormatter(logging.Formatter):
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object; an access line's numbers are members of their own."""
+    """One JSON object per line; the parts of an access line are members of their own."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
-            "time": _moment(record),
+            "time": _timestamp(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -121,18 +134,18 @@ class JSONFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
-def _moment(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, timezone.utc)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03}Z"
+def _timestamp(record: logging.LogRecord) -> str:
+    time = datetime.fromtimestamp(record.created, timezone.utc)
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03}Z"
 
 
 def _trace(error: BaseException) -> str:
-    """Tell an exception and the frames it came through, innermost first."""
+    """Return an exception and its stack frames, innermost first, as one line."""
     frames = reversed(traceback.extract_tb(error.__traceback__))
     places = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
     return f"{type(error).__name__}: {error} ({places})"
 
 
 def _one_line(text: str) -> str:
-    # Whatever a message holds, it can't pretend to be a second line, or move a terminal's cursor.
+    # A message must not look like a second line, or move a terminal's cursor.
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)

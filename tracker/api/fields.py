@@ -1,24 +1,28 @@
-"""Fields of our own: stricter than marshmallow's, and with what PostgreSQL can store."""
+"""Fields: stricter than marshmallow's, and limited to what PostgreSQL can store."""
 
 import re
-from datetime import date, datetime, timezone
+from datetime import date
 from typing import Any
 
+from flask import current_app
 from marshmallow import ValidationError, fields, validate
 
-from tracker.database.models import TAG_MAX, TAGS_MAX
-from tracker.github.repository import parse_repository
+from ..database.models import TAG_MAX, TAGS_MAX
+from ..github.names import parse_repository
 
 
 class Text(fields.String):
-    """Text that PostgreSQL can store, without the white space around it if `trimmed`."""
+    """Text that PostgreSQL can store, of at most `max_length` characters.
+
+    `trim` removes surrounding white space and requires what remains to be non-empty.
+    """
 
     def __init__(
-        self, *, longest: int, trimmed: bool = False, one_line: bool = False, **kwargs: Any
+        self, *, max_length: int, trim: bool = False, one_line: bool = False, **kwargs: Any
     ) -> None:
-        length = validate.Length(min=1 if trimmed else None, max=longest)
+        length = validate.Length(min=1 if trim else None, max=max_length)
         super().__init__(validate=length, **kwargs)
-        self._trimmed = trimmed
+        self._trim = trim
         self._one_line = one_line
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
@@ -27,26 +31,39 @@ class Text(fields.String):
             raise ValidationError("Must not contain a NUL character.")
         if re.search("[\ud800-\udfff]", text):
             raise ValidationError("Must not contain half of a surrogate pair.")
-        if self._trimmed:
+        if self._trim:
             text = text.strip()
         if self._one_line and len(text.splitlines()) > 1:
             raise ValidationError("Must be one line.")
         return text
 
 
-class Tags(fields.List[str]):
-    """A list of tags, in the order of their first mention, repeats dropped."""
+class BoundedList(fields.List[Any]):
+    """A list whose length is checked before its elements, of which there may be many."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        tag = Text(longest=TAG_MAX, trimmed=True, one_line=True)
-        super().__init__(tag, validate=validate.Length(max=TAGS_MAX), **kwargs)
+    def __init__(self, element: fields.Field[Any], *, max_items: int, **kwargs: Any) -> None:
+        super().__init__(element, validate=validate.Length(max=max_items), **kwargs)
+        self._max_items = max_items
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        return list(dict.fromkeys(super()._deserialize(value, *args, **kwargs) or []))
+        if isinstance(value, list) and len(value) > self._max_items:
+            raise ValidationError(f"Longer than maximum length {self._max_items}.")
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class Tags(BoundedList):
+    """A list of tags in the order of their first mention, without duplicates."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        tag = Text(max_length=TAG_MAX, trim=True, one_line=True)
+        super().__init__(tag, max_items=TAGS_MAX, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        return list(dict.fromkeys(super()._deserialize(value, *args, **kwargs)))
 
 
 class IsoDate(fields.Date):
-    """A date as YYYY-MM-DD, in no other of ISO 8601's forms."""
+    """A date as YYYY-MM-DD, and in no other form of ISO 8601."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> date:
         if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
@@ -54,39 +71,29 @@ class IsoDate(fields.Date):
         try:
             return date.fromisoformat(value)
         except ValueError:
-            raise ValidationError("There is no such day.") from None
+            raise ValidationError("This day does not exist.") from None
 
 
 class RepositoryName(fields.String):
-    """A GitHub repository as `owner/name`, from that or from a URL of it."""
+    """A repository as `owner/name`, from that or from a URL of it."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, *args, **kwargs) or ""
         try:
-            return parse_repository(text)
+            return parse_repository(text, current_app.config["GITHUB_WEB_HOST"]).name
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
 
-class Timestamp(fields.DateTime):
-    """A moment as RFC 3339 in UTC, with microseconds."""
-
-    def _serialize(self, value: datetime | None, *args: Any, **kwargs: Any) -> str | None:
-        if value is None:
-            return None
-        moment = value.astimezone(timezone.utc).replace(tzinfo=None)
-        return f"{moment.isoformat(timespec='microseconds')}Z"
-
-
-class Flag(fields.Boolean):
+class QueryBoolean(fields.Boolean):
     """`true` or `false` in a URL."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(truthy={"true"}, falsy={"false"}, **kwargs)
 
 
-class Number(fields.Integer):
-    """A whole number in a URL, in ASCII digits alone."""
+class QueryInteger(fields.Integer):
+    """A whole number in a URL, in ASCII digits."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         if not re.fullmatch("[0-9]{1,18}", value):

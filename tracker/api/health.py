@@ -1,29 +1,27 @@
-"""Whether the service lives, and whether it is ready for requests."""
+"""Health checks."""
 
-from tracker.api.openapi import declares
-from tracker.api.parsing import Blueprint
-from tracker.api.schemas import HealthSchema
-from tracker.tasks import service as services
+from ..tasks import service
+from .openapi import errors
+from .parsing import Blueprint
+from .schemas import HealthSchema
 
-health = Blueprint("health", __name__, url_prefix="/health", description="For monitoring")
-
-OK = {"status": "ok"}
+health = Blueprint("health", __name__, url_prefix="/health", description="Health checks")
 
 
 @health.route("/live")
 @health.response(200, HealthSchema)
 @health.doc(security=[])
-@declares()
+@errors()
 def live() -> dict[str, str]:
-    """Tell that the process answers; touches nothing else"""
-    return OK
+    """Check that the process responds"""
+    return {"status": "ok"}
 
 
 @health.route("/ready")
 @health.response(200, HealthSchema)
 @health.doc(security=[])
-@declares(503)
+@errors(503)
 def ready() -> dict[str, str]:
-    """Tell that the database can be reached and its schema is current"""
-    services.check_ready()
-    return OK
+    """Check that the database is reachable and its schema current"""
+    service.check_ready()
+    return {"status": "ok"}

@@ -1,5 +1,6 @@
-"""The OpenAPI document, and Swagger UI from files of our own."""
+"""The OpenAPI document, and Swagger UI from local files."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -9,43 +10,40 @@ import flask_swagger_ui
 from flask import Blueprint, Flask, Response, send_from_directory
 from werkzeug.exceptions import HTTPException
 
-from tracker.api import parsing as parser
-from tracker.api.parsing import Decorator
-from tracker.api.schemas import ErrorSchema
-from tracker.config import VERSION, Settings
-from tracker.errors import answer_http_exception
+from ..config import VERSION, Settings
+from .error_handlers import handle_http_exception
+from .schemas import ErrorSchema
 
 DESCRIPTION = """\
-Keep tasks, each linked to a GitHub repository. When a task is created, GitHub is asked for the
-repository's metadata, and they are stored with the task.
+Tasks, each linked to a GitHub repository. When a task is created, the service fetches the
+repository's metadata from GitHub and stores them with the task.
 
-Every answer carries `X-Request-ID`; the service's log names the same for a failure.
-Every error has one shape, with what is wrong named by location and field under `errors`.
+Every response carries `X-Request-ID`; the service's log names the same ID for a failure.
+Every error has one shape, with the invalid parts by location and field under `errors`.
 """
 
-# What each error answer means, said once for all operations.
+# Descriptions of the error responses, shared by all operations.
 ERRORS = {
     400: "The body is not valid JSON, or the host is not trusted.",
     401: "The bearer token is missing or wrong.",
     403: "The request comes from a page of another site.",
-    404: "There is no such task.",
-    412: "The task is no longer the one of If-Match; `ETag` has its present tag.",
-    413: "The body is larger than 256 KiB.",
+    404: "The task does not exist.",
+    412: "The task's version is none of those in If-Match; `ETag` has the current one.",
+    413: "The body exceeds 256 KiB.",
     415: "The body is not declared as JSON.",
-    422: "A field is invalid or unknown, or GitHub has no such repository for us.",
-    500: "Something unforeseen; the log tells more under the request's ID.",
-    502: "GitHub is failing, answers nonsense, or rejected our token.",
-    503: "The database can't serve now, or GitHub's rate limit is used up, or too many requests "
-    "wait for it; see `Retry-After`.",
-    504: "GitHub did not answer in time.",
+    422: "A field is invalid or unknown, or the repository is not available on GitHub.",
+    500: "Internal error; the log has details under the request's ID.",
+    502: "GitHub failed, sent an unusable response, or rejected our token.",
+    503: "The database is unavailable, or GitHub's rate limit is used up; see `Retry-After`.",
+    504: "GitHub did not respond in time.",
 }
-RETRY_AFTER = {
+RETRY_AFTER_HEADER = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 }
 
-_ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
-_PAGES = Path(__file__).parent / "static"
-_CONTENT_SECURITY_POLICY = (
+ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
+PAGES = Path(__file__).parent / "static"
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -53,22 +51,18 @@ _CONTENT_SECURITY_POLICY = (
 
 
 class Api(flask_smorest.Api):
-    """flask-smorest's Api with our error answers, in document and deed."""
+    """flask-smorest's Api with our error responses."""
 
     ERROR_SCHEMA = ErrorSchema
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        """Answer an HTTP error in the one JSON shape."""
-        return answer_http_exception(error)
-
-    def _register_pagination_header(self) -> None:
-        # Its own header and schema would stand in the document unused.
-        pass
+        """Return the response for an HTTP error."""
+        return handle_http_exception(error)
 
 
 def init_app(app: Flask, settings: Settings, *blueprints: flask_smorest.Blueprint) -> None:
-    """Serve the blueprints, `/openapi.json` for them, and Swagger UI at `/docs`."""
+    """Register the blueprints, `/openapi.json` for them, and Swagger UI at `/docs`."""
     app.config.update(
         API_TITLE="GitHub Task Tracker",
         API_VERSION=VERSION,
@@ -82,49 +76,64 @@ def init_app(app: Flask, settings: Settings, *blueprints: flask_smorest.Blueprin
         },
     )
     api = Api(app)
+    components = api.spec.components
+    # flask-smorest's own pagination, which we do not use.
+    components.schemas.pop("PaginationMetadata", None)
+    components.headers.pop("PAGINATION", None)
+    for code, description in ERRORS.items():
+        headers = RETRY_AFTER_HEADER if code == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        components.response(
+            component_name(code),
+            {
+                "description": description,
+                "content": {"application/json": {"schema": ErrorSchema}},
+                "headers": headers,
+            },
+        )
     if settings.api_token:
         scheme = {"type": "http", "scheme": "bearer", "description": "The `API_TOKEN`."}
-        api.spec.components.security_scheme("API_TOKEN", scheme)
+        components.security_scheme("API_TOKEN", scheme)
         api.spec.options["security"] = [{"API_TOKEN": []}]
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    app.register_blueprint(_docs)
+    app.register_blueprint(docs)
 
 
-def declares(*codes: int) -> Decorator:
-    """Declare a view's error answers, those of every view without saying."""
-
-    def decorate(view: Any) -> Any:
-        for code in (400, *codes, 500):
-            headers = RETRY_AFTER if code == HTTPStatus.SERVICE_UNAVAILABLE else None
-            about = {"schema": ErrorSchema, "description": ERRORS[code], "headers": headers}
-            view = _ANY.alt_response(code, **about)(view)
-        return view
-
-    return decorate
+def component_name(code: int) -> str:
+    """Return the name of an error response among the document's components."""
+    return HTTPStatus(code).phrase.title().replace(" ", "")
 
 
-# alt_response uses nothing of the blueprint that it is called on.
-_ANY = parser.Blueprint("any", __name__)
+def errors(*codes: int) -> Callable[[Any], Any]:
+    """Declare the error responses of a view; 400 and 500 are those of every view."""
+    responses = {
+        str(code): {"$ref": f"#/components/responses/{component_name(code)}"}
+        for code in sorted({400, *codes, 500})
+    }
+    decorator: Callable[[Any], Any] = flask_smorest.Blueprint("errors", __name__).doc(
+        responses=responses
+    )
+    return decorator
 
-_docs = Blueprint("docs", __name__)
+
+docs = Blueprint("docs", __name__)
 
 
-@_docs.get("/docs")
+@docs.get("/docs")
 def page() -> Response:
-    """Show Swagger UI."""
-    response = send_from_directory(_PAGES, "docs.html")
-    response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+    """Return Swagger UI's page."""
+    response = send_from_directory(PAGES, "docs.html")
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     return response
 
 
-@_docs.get("/docs/docs.js")
+@docs.get("/docs/docs.js")
 def script() -> Response:
-    """Give the page's own script; a strict policy allows none within the page."""
-    return send_from_directory(_PAGES, "docs.js")
+    """Return the page's own script: the policy allows none in the page."""
+    return send_from_directory(PAGES, "docs.js")
 
 
-@_docs.get("/docs/<path:name>")
+@docs.get("/docs/<path:name>")
 def asset(name: str) -> Response:
-    """Give one of Swagger UI's files."""
-    return send_from_directory(_ASSETS, name)
+    """Return one of Swagger UI's files."""
+    return send_from_directory(ASSETS, name)

@@ -1,58 +1,41 @@
-"""JSON bodies and queries, read more strictly than the libraries read them."""
+"""Parsing of JSON bodies and queries, stricter than the libraries'."""
 
 import json
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NoReturn
 
+import flask_smorest
 from flask import Request
-from flask_smorest import Blueprint as SmorestBlueprint
 from flask_smorest import abort
 from gunicorn.http.errors import ParseException
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.fields import List
 from webargs.flaskparser import FlaskParser, is_json_request
 
-Decorator = Callable[[Any], Any]
-
 BODY_MAX = 256 * 1024  # bytes; the longest valid task, fully escaped, takes half of it
-QUERIES_REMEMBERED = 100
-NUMBER_MAX = 1_000  # digits; Python itself refuses to read more than 4,300
+DIGITS_MAX = 1_000  # of a number; Python itself refuses more than 4,300
+ERRORS_MAX = 20  # in a response
+KEY_MAX = 100  # characters of a key in an error
 
 
 class StrictParser(FlaskParser):
-    """Ignores nothing: JSON is read per RFC 8259, and a query has no parameter unknown or twice."""
+    """Parser that ignores nothing: JSON as RFC 8259 has it; no unknown or repeated parameter."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": RAISE}
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._parse_query = lru_cache(QUERIES_REMEMBERED)(self._parse_query_string)
-
-    def parse(self, argmap: Any, *args: Any, location: str | None = None, **options: Any) -> Any:
-        """Read and check a part of the request; a query that was sound before is so again."""
-        if location == "query":
-            query_string = self.get_default_request().query_string
-            return self._parse_query(argmap, query_string, **options)
-        return super().parse(argmap, *args, location=location, **options)
-
-    def _parse_query_string(self, argmap: Any, query_string: bytes, **options: Any) -> Any:
-        return super().parse(argmap, location="query", **options)
-
     def load_querystring(self, req: Request, schema: Schema) -> Any:
-        """Give the query's parameters, none of which but lists may come twice."""
+        """Return the query's parameters; only lists may have several values."""
         lists = {name for name, field in schema.fields.items() if isinstance(field, List)}
         given = dict(req.args.lists())
-        twice = {name for name, values in given.items() if len(values) > 1} - lists
-        if twice:
-            raise ValidationError({name: ["Must be given once."] for name in twice})
-        # Not webargs' view of them, in which marshmallow looks up what is not there at some cost.
+        repeated = {name for name, values in given.items() if len(values) > 1} - lists
+        if repeated:
+            raise ValidationError({name: ["Must be given once."] for name in repeated})
         return {name: values if name in lists else values[0] for name, values in given.items()}
 
-    def _raw_load_json(self, req: Request) -> Any:
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        """Return the JSON body; abort with 400, 413 or 415 where there is none."""
         if not is_json_request(req):
-            abort(415, message="Send the body as JSON, with Content-Type: application/json.")
-        body = _read_body(req)
+            abort(415, message="Request body must be JSON, with Content-Type: application/json.")
+        body = read_body(req)
         try:
             return json.loads(
                 body.decode(),
@@ -61,66 +44,61 @@ class StrictParser(FlaskParser):
                 object_pairs_hook=_object,
             )
         except RecursionError:
-            abort(400, message="The JSON is nested too deep.")
+            abort(400, message="Request body is nested too deeply.")
         except ValueError as error:
-            abort(400, message=f"The body is not valid JSON: {error}.")
+            abort(400, message=f"Request body is not valid JSON: {error}.")
+
+    def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> NoReturn:
+        """Abort with at most ERRORS_MAX errors."""
+        error.messages = _first(error.messages_dict)
+        super().handle_error(error, *args, **kwargs)
 
 
-class Blueprint(SmorestBlueprint):
-    """A flask-smorest blueprint that reads bodies strictly, and leaves answers to its views.
-
-    What declares an answer is for the document alone: a wrapper for each declaration would do
-    nothing, at each request.
-    """
+class Blueprint(flask_smorest.Blueprint):
+    """A flask-smorest blueprint that parses requests strictly."""
 
     ARGUMENTS_PARSER = StrictParser()
 
-    def response(self, *args: Any, **kwargs: Any) -> Decorator:
-        """Declare the answer of a success."""
-        return _declare(super().response(*args, **kwargs))
 
-    def alt_response(self, *args: Any, **kwargs: Any) -> Decorator:
-        """Declare another answer."""
-        return _declare(super().alt_response(*args, **kwargs))
-
-    def doc(self, **kwargs: Any) -> Decorator:
-        """Declare anything else."""
-        return _declare(super().doc(**kwargs))
-
-
-def _declare(decorate: Decorator) -> Decorator:
-    def declare(view: Any) -> Any:
-        view._apidoc = decorate(view)._apidoc
-        return view
-
-    return declare
-
-
-def _read_body(req: Request) -> bytes:
+def read_body(req: Request) -> bytes:
+    """Return the request's body; abort with 413 if it is larger than BODY_MAX."""
     try:
         body = req.get_data(cache=True)
-    except (OSError, ParseException):  # gunicorn's, for chunks that are none
-        abort(400, message="The body could not be read.")
-    # Of a body in chunks werkzeug reads just as much as is allowed, and says nothing.
+    except (OSError, ParseException):  # gunicorn's, for malformed chunks
+        abort(400, message="Request body could not be read.")
+    # Of a chunked body werkzeug reads no more than MAX_CONTENT_LENGTH, and raises nothing.
     if len(body) > BODY_MAX:
         abort(413)
     return body
 
 
+def _first(errors: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the first ERRORS_MAX errors, at every level, and how many are left out."""
+    found = {
+        key[:KEY_MAX] if isinstance(key, str) else key: (
+            _first(value) if isinstance(value, dict) else value
+        )
+        for key, value in list(errors.items())[:ERRORS_MAX]
+    }
+    if len(errors) > ERRORS_MAX:
+        found["_more"] = [f"{len(errors) - ERRORS_MAX} further errors."]
+    return found
+
+
 def _integer(digits: str) -> int:
-    if len(digits) > NUMBER_MAX:
-        raise ValueError(f"a number has more than {NUMBER_MAX:,} digits")
+    if len(digits) > DIGITS_MAX:
+        raise ValueError(f"a number has more than {DIGITS_MAX:,} digits")
     return int(digits)
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {json.dumps(twice)} appears twice in one object")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {json.dumps(key[:KEY_MAX])} is repeated in an object")
+        found[key] = value
     return found

@@ -1,11 +1,14 @@
-"""What a request may say and what an answer holds."""
+"""Schemas: what a request may contain, and what a response contains."""
 
+from collections.abc import Iterable
+from enum import Enum
 from typing import Any
 
+import peewee
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, post_load, validate
+from playhouse.postgres_ext import ArrayField, DateTimeTZField
 
-from tracker.api.fields import Flag, IsoDate, Number, RepositoryName, Tags, Text, Timestamp
-from tracker.database.models import (
+from ..database.models import (
     DESCRIPTION_MAX,
     TAG_MAX,
     TAGS_MAX,
@@ -13,8 +16,11 @@ from tracker.database.models import (
     MetadataStatus,
     Priority,
     Status,
+    Task,
 )
-from tracker.tasks.pagination import DEFAULT_SORT, SORTS, Cursor, search_words
+from ..tasks.filters import search_words
+from ..tasks.pagination import DEFAULT_SORT, SORTS, Cursor
+from .fields import BoundedList, IsoDate, QueryBoolean, QueryInteger, RepositoryName, Tags, Text
 
 LIMIT_MAX = 100  # tasks on a page
 SEARCH_MAX = 200  # characters
@@ -46,141 +52,125 @@ TASK_EXAMPLE = {
 }
 
 
-def _choice(choices: type[Status] | type[Priority] | type[MetadataStatus]) -> Any:
+def one_of(choices: Iterable[Enum]) -> Any:
+    """Return the validator for one of the choices."""
     return validate.OneOf([choice.value for choice in choices])
 
 
-def _about(description: str, **metadata: Any) -> dict[str, Any]:
-    return {"description": description, **metadata}
+def doc(described: peewee.Field | str, **metadata: Any) -> dict[str, Any]:
+    """Return the metadata of a field in the OpenAPI document: a column's description, or a text."""
+    text = described if isinstance(described, str) else described.help_text
+    return {"metadata": {"description": text, **metadata}}
 
 
 class TaskInputSchema(Schema):
-    """A whole task as its user writes it; what is left out gets its default."""
+    """A whole task as a client sends it; a missing field gets its default."""
 
     class Meta:
         unknown = RAISE
 
     title = Text(
-        longest=TITLE_MAX,
-        trimmed=True,
+        max_length=TITLE_MAX,
+        trim=True,
         one_line=True,
         required=True,
-        metadata=_about("What is to be done, in one line.", example=EXAMPLE["title"]),
+        **doc(Task.title, example=EXAMPLE["title"]),
     )
     description = Text(
-        longest=DESCRIPTION_MAX,
-        allow_none=True,
-        load_default=None,
-        metadata=_about("More about it, in as many lines as it takes."),
+        max_length=DESCRIPTION_MAX, allow_none=True, load_default=None, **doc(Task.description)
     )
     status = fields.String(
-        validate=_choice(Status), load_default=Status.OPEN.value, metadata=_about("How far it is.")
+        validate=one_of(Status), load_default=Status.OPEN.value, **doc(Task.status)
     )
     priority = fields.String(
-        validate=_choice(Priority),
-        load_default=Priority.NORMAL.value,
-        metadata=_about("How much it matters."),
+        validate=one_of(Priority), load_default=Priority.NORMAL.value, **doc(Task.priority)
     )
-    tags = Tags(
-        load_default=list, metadata=_about("Words to find it by; repeats are dropped.", default=[])
-    )
-    due_date = IsoDate(
-        allow_none=True, load_default=None, metadata=_about("The day it should be done by.")
-    )
+    tags = Tags(load_default=list, **doc(Task.tags, default=[]))
+    due_date = IsoDate(allow_none=True, load_default=None, **doc(Task.due_date))
     repository = RepositoryName(
         required=True,
-        metadata=_about(
-            "The GitHub repository it is about: `owner/name` or a URL.",
-            example=EXAMPLE["repository"],
-        ),
+        **doc("GitHub repository, as `owner/name` or a URL of it.", example=EXAMPLE["repository"]),
     )
 
 
 class TaskPatchSchema(TaskInputSchema):
-    """Changes of a task as a JSON merge patch; what is left out stays."""
+    """Changes to a task as a JSON merge patch; a missing field keeps its value."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Take each field of a whole task as one that may be left out."""
+        """Make each field of a whole task optional, without a default."""
         field_obj.required = False
         field_obj.load_default = missing
         field_obj.metadata = {k: v for k, v in field_obj.metadata.items() if k != "default"}
 
 
 class CreateQuerySchema(Schema):
-    """How to create a task."""
+    """Options of a creation."""
 
-    optional = fields.String(
+    metadata_optional = fields.String(
         data_key="metadata",
         validate=validate.OneOf(["required", "optional"]),
         load_default="required",
-        metadata=_about("`optional`: where GitHub can't answer, store the task as `pending`."),
+        **doc("`optional` stores the task as `pending` where GitHub can't respond."),
     )
 
     @post_load
-    def decide(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Turn the word into what the service takes."""
-        return {"optional": data["optional"] == "optional"}
+    def to_boolean(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Return the option as the service's parameter."""
+        return {"metadata_optional": data["metadata_optional"] == "optional"}
 
 
 class CreateHeadersSchema(Schema):
-    """The headers that matter in creating a task."""
+    """Headers of a creation."""
 
     key = fields.String(
         data_key="Idempotency-Key",
         validate=validate.Regexp(
             r"[!-~]{1,255}\Z", error="Must be 1 to 255 visible ASCII characters."
         ),
-        metadata=_about("A word of your own, to repeat the request safely with."),
+        **doc("A unique value, with which the request can be repeated safely."),
     )
 
 
 class ListQuerySchema(Schema):
-    """Which tasks to list, in which order."""
+    """Filters, order and page of a list."""
 
-    status = fields.String(validate=_choice(Status), metadata=_about("Tasks this far."))
-    priority = fields.String(
-        validate=_choice(Priority), metadata=_about("Tasks that matter this much.")
+    status = fields.String(validate=one_of(Status), **doc("Only tasks with this status."))
+    priority = fields.String(validate=one_of(Priority), **doc("Only tasks with this priority."))
+    tag = BoundedList(
+        Text(max_length=TAG_MAX, trim=True, one_line=True),
+        max_items=TAGS_MAX,
+        **doc("Only tasks with this tag. Repeat for all of several."),
     )
-    tag = fields.List(
-        Text(longest=TAG_MAX, trimmed=True, one_line=True),
-        validate=validate.Length(max=TAGS_MAX),
-        metadata=_about("Tasks with this tag; repeat it for tasks that have all of them."),
-    )
-    repository = RepositoryName(metadata=_about("Tasks on it: `owner/name` or a URL."))
-    archived = Flag(metadata=_about("Tasks whose repository is archived, or is not."))
+    repository = RepositoryName(**doc("Only tasks on this repository: `owner/name` or a URL."))
+    archived = QueryBoolean(**doc("Only tasks whose repository is archived, or is not."))
     metadata_status = fields.String(
-        validate=_choice(MetadataStatus), metadata=_about("Tasks with metadata in this state.")
+        validate=one_of(MetadataStatus), **doc("Only tasks whose metadata are in this state.")
     )
-    due_before = IsoDate(metadata=_about("Tasks due on an earlier day."))
+    due_before = IsoDate(**doc("Only tasks due before this day."))
     q = Text(
-        longest=SEARCH_MAX,
-        metadata=_about(
-            "Words to find in title, description, repository and its description: all of them, "
-            "each by its beginning."
-        ),
+        max_length=SEARCH_MAX,
+        **doc("Words in title, description, repository or its description, each by its beginning."),
     )
     sort = fields.String(
         validate=validate.OneOf(SORTS),
         load_default=DEFAULT_SORT,
-        metadata=_about("The order, `-` for descending; nulls last, ties by id the same way."),
+        **doc("Order, `-` for descending. Nulls are last; ties are ordered by id the same way."),
     )
-    limit = Number(
+    limit = QueryInteger(
         validate=validate.Range(min=1, max=LIMIT_MAX),
         load_default=30,
-        metadata=_about("How many tasks a page has."),
+        **doc("Number of tasks on a page."),
     )
-    cursor = fields.String(
-        load_default=None, metadata=_about('The place in the list, from `rel="next"`.')
-    )
-    total = Flag(
-        load_default=False, metadata=_about("Count all tasks of the list in `X-Total-Count`.")
+    cursor = fields.String(load_default=None, **doc('Start of the page, from `rel="next"`.'))
+    total = QueryBoolean(
+        load_default=False, **doc("Count the tasks of the whole list in `X-Total-Count`.")
     )
 
     @post_load
-    def arrange(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Part the filters from the rest, find the words, and read the cursor for the sort."""
+    def to_service_query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Return the filters apart from the rest, and the cursor parsed for the sort."""
         if "q" in data and not search_words(data["q"]):
-            raise ValidationError("Must have a letter or a digit.", "q")
+            raise ValidationError("Must contain a letter or a digit.", "q")
         query = {name: data.pop(name) for name in ("sort", "limit", "cursor", "total")}
         if query["cursor"] is not None:
             try:
@@ -190,82 +180,48 @@ class ListQuerySchema(Schema):
         return {"filters": data, **query}
 
 
-class TaskSchema(Schema):
-    """A task with what GitHub says of its repository."""
+def response_field(column: peewee.Field) -> fields.Field[Any]:
+    """Return the field of a response for a column of the model."""
+    options: dict[str, Any] = {"required": True, "allow_none": column.null, **doc(column)}
+    if column.choices:
+        return fields.String(validate=one_of(column.choices), **options)
+    if isinstance(column, peewee.BigIntegerField | peewee.BigAutoField):
+        options["metadata"] |= {"format": "int64", "minimum": 0}
+        return fields.Integer(**options)
+    if isinstance(column, ArrayField):
+        return fields.List(fields.String(), **options)
+    types: dict[type, type[fields.Field[Any]]] = {
+        peewee.BooleanField: fields.Boolean,
+        peewee.DateField: fields.Date,
+        DateTimeTZField: fields.DateTime,
+        peewee.TextField: fields.String,
+    }
+    return types[type(column)](**options)
 
-    class Meta:
-        ordered = True
 
-    id = fields.Integer(
-        required=True, metadata=_about("Given by the service.", format="int64", minimum=1)
-    )
-    title = fields.String(required=True, validate=validate.Length(min=1, max=TITLE_MAX))
-    description = fields.String(
-        required=True, allow_none=True, validate=validate.Length(max=DESCRIPTION_MAX)
-    )
-    status = fields.String(required=True, validate=_choice(Status))
-    priority = fields.String(required=True, validate=_choice(Priority))
-    tags = fields.List(
-        fields.String(validate=validate.Length(min=1, max=TAG_MAX)),
-        required=True,
-        validate=validate.Length(max=TAGS_MAX),
-    )
-    due_date = fields.Date(required=True, allow_none=True)
-    repository = fields.String(required=True, metadata=_about("`owner/name` as GitHub spells it."))
-    repository_url = fields.String(
-        required=True, allow_none=True, metadata=_about("Its page on GitHub.", format="uri")
-    )
-    repository_description = fields.String(required=True, allow_none=True)
-    stars = fields.Integer(
-        required=True,
-        allow_none=True,
-        metadata=_about("How many people starred it.", format="int64", minimum=0),
-    )
-    language = fields.String(
-        required=True, allow_none=True, metadata=_about("The main programming language.")
-    )
-    archived = fields.Boolean(required=True, allow_none=True)
-    pushed_at = Timestamp(
-        required=True, allow_none=True, metadata=_about("When it was last pushed to.")
-    )
-    metadata_status = fields.String(
-        required=True,
-        validate=_choice(MetadataStatus),
-        metadata=_about(
-            "`current`; `pending`: never fetched; `unavailable`: GitHub said gone or forbidden."
-        ),
-    )
-    metadata_fetched_at = Timestamp(
-        required=True,
-        allow_none=True,
-        metadata=_about("When GitHub last confirmed the metadata."),
-    )
-    version = fields.Integer(
-        required=True,
-        metadata=_about("Grows by one with each change.", format="int64", minimum=1),
-    )
-    created_at = Timestamp(required=True)
-    updated_at = Timestamp(required=True)
+TaskSchema = Schema.from_dict(
+    {column.name: response_field(column) for column in Task.public_fields()}, name="TaskSchema"
+)
 
 
 class HealthSchema(Schema):
-    """That the service is well."""
+    """State of the service."""
 
     status = fields.String(required=True, validate=validate.OneOf(["ok"]))
 
 
 class ErrorSchema(Schema):
-    """What went wrong, and what to do about it."""
+    """What failed, and what to do about it."""
 
-    code = fields.Integer(required=True, metadata=_about("The HTTP status.", example=422))
+    code = fields.Integer(required=True, **doc("HTTP status code.", example=422))
     status = fields.String(
-        required=True, metadata=_about("Its name.", example="Unprocessable Entity")
+        required=True, **doc("Name of the status.", example="Unprocessable Entity")
     )
-    message = fields.String(required=True, metadata=_about("What to do about it."))
+    message = fields.String(required=True, **doc("What failed, and what to do about it."))
     errors = fields.Dict(
         keys=fields.String(),
-        metadata=_about(
-            "What is wrong with the request, by location and field.",
+        **doc(
+            "Invalid parts of the request, by location and field.",
             example={"json": {"title": ["Missing data for required field."]}},
         ),
     )

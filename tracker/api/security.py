@@ -1,14 +1,16 @@
-"""Who may ask, from where, and what every answer tells a browser to refuse."""
+"""Access: which hosts, sites and tokens are accepted, and the security headers."""
 
 import hmac
-from functools import lru_cache, partial
+import ipaddress
+import socket
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, request
 from flask_smorest import abort
 
-from tracker.config import Settings
+from ..config import Settings
 
 POLICY = "Content-Security-Policy"
 DEFAULT_POLICY = (POLICY, "default-src 'none'; frame-ancestors 'none'")
@@ -19,69 +21,110 @@ HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
 ]
-HOSTS_REMEMBERED = 100  # Host headers of which the answer is known
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+PUBLIC_BLUEPRINTS = {"health", "docs", "api-docs"}  # need no token
+PAGES = {"docs.page"}  # endpoints to which another site may navigate
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Check each request before its view, and add the headers to every answer."""
-    hosts = settings.hosts
-    trusted = lru_cache(HOSTS_REMEMBERED)(partial(_is_trusted, hosts or []))
+    """Check each request before its view, and add the security headers to every response."""
+    host_is_trusted = lru_cache(maxsize=100)(HostCheck(settings))
 
     @app.before_request
-    def check() -> None:
-        sent = request._get_current_object()  # type: ignore[attr-defined]
-        if hosts and not trusted(sent.host):
-            abort(400, message="This host is not in TRUSTED_HOSTS.")
-        if sent.method not in SAFE_METHODS:
-            _check_site()
-        if settings.api_token and sent.blueprint == "tasks":
-            _check_token(settings.api_token)
+    def check_access() -> None:
+        if not host_is_trusted(request.environ.get("HTTP_HOST", "")):
+            abort(400, message="Host is not trusted; add it to TRUSTED_HOSTS.")
+        check_site()
+        if settings.api_token and request.blueprint not in PUBLIC_BLUEPRINTS:
+            check_token(settings.api_token)
 
-    app.wsgi_app = _protected(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = SecurityHeaders(app.wsgi_app)  # type: ignore[method-assign]
 
 
-def _protected(wsgi_app: Any) -> Any:
-    """Have every answer carry the headers; in WSGI, where they are a list and need no checks."""
+class SecurityHeaders:
+    """WSGI middleware that adds the security headers, to errors too."""
 
-    def protected(environ: Any, start_response: Any) -> Any:
+    def __init__(self, wsgi_app: Any) -> None:
+        self._wsgi_app = wsgi_app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Call the application."""
+
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             if POLICY not in dict(headers):
                 headers.append(DEFAULT_POLICY)
             return start_response(status, headers + HEADERS, *exc_info)
 
-        return wsgi_app(environ, start)
-
-    return protected
+        return self._wsgi_app(environ, start)
 
 
-def _is_trusted(hosts: list[str], header: str) -> bool:
-    """Tell whether a Host header names one of the hosts, or something below one with a dot."""
-    # Not Flask's own TRUSTED_HOSTS: it can trust no IPv6 address, and minds the letter case.
+class HostCheck:
+    """Check of the Host header.
+
+    A page of another site can have its own name resolve to this machine (DNS rebinding), and
+    the browser would let it read our responses. Such a name is never an IP address, `localhost`
+    or this machine's name; TRUSTED_HOSTS adds others, or with a leading dot all names below one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        names = {"localhost", socket.gethostname().lower(), settings.host.lower()}
+        self._accept_addresses = not settings.trusted_hosts
+        self._hosts = settings.trusted_hosts or tuple(names)
+
+    def __call__(self, header: str) -> bool:
+        """Return whether the header names a trusted host."""
+        try:
+            name = urlsplit(f"//{header}").hostname or ""
+        except ValueError:
+            return False
+        if self._accept_addresses and _is_address(name):
+            return True
+        return any(
+            name == host or (host[0] == "." and f".{name}".endswith(host)) for host in self._hosts
+        )
+
+
+def _is_address(name: str) -> bool:
     try:
-        name = urlsplit(f"//{header}").hostname or ""
+        ipaddress.ip_address(name)
     except ValueError:
         return False
-    return any(name == host or (host[0] == "." and f".{name}".endswith(host)) for host in hosts)
+    return True
 
 
-def _check_site() -> None:
-    """Refuse what a browser sends for a page that is not ours.
+def check_site() -> None:
+    """Refuse requests that a browser sends for a page of another site, reads too.
 
     https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
+
+    Over plain HTTP browsers send that header to loopback alone; then Origin has to do.
     """
-    if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
-        abort(403, message="A page of another site may not change anything here.")
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is None:
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+            abort(403, message="Requests from pages of other sites are refused.")
+    elif site not in {"same-origin", "none"} and not _is_navigation_to_page():
+        abort(403, message="Requests from pages of other sites are refused.")
 
 
-def _check_token(token: str) -> None:
+def _is_navigation_to_page() -> bool:
+    return (
+        request.method == "GET"
+        and request.endpoint in PAGES
+        and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        and request.headers.get("Sec-Fetch-Dest") == "document"
+    )
+
+
+def check_token(token: str) -> None:
+    """Abort with 401 unless the request has the bearer token (RFC 6750)."""
     scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not sent:
-        _refuse("Send the API_TOKEN: Authorization: Bearer TOKEN.", "")
+        _refuse("API_TOKEN is required; send Authorization: Bearer TOKEN.", "")
     if not hmac.compare_digest(sent.strip().encode(), token.encode()):
-        _refuse("This is not the API_TOKEN.", ', error="invalid_token"')
+        _refuse("The bearer token is wrong; send the API_TOKEN.", ', error="invalid_token"')
 
 
 def _refuse(message: str, error: str) -> None:
-    challenge = f'Bearer realm="tasks"{error}'  # RFC 6750, section 3
+    challenge = f'Bearer realm="tasks"{error}'
     abort(401, message=message, headers={"WWW-Authenticate": challenge})

@@ -1,17 +1,21 @@
-"""The tasks, over HTTP."""
+"""Views of the tasks."""
 
 import re
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, current_app, request, url_for
-from flask.views import MethodView
 from werkzeug.local import LocalProxy
 from werkzeug.routing import IntegerConverter, Map
 
-from tracker.api.openapi import declares
-from tracker.api.parsing import Blueprint
-from tracker.api.schemas import (
+from ..database.models import BIGINT_MAX
+from ..database.queries import TaskJSON
+from ..github.client import GitHubClient
+from ..tasks import service
+from ..tasks.pagination import Page
+from .openapi import errors
+from .parsing import Blueprint
+from .schemas import (
     EXAMPLE,
     PATCH_EXAMPLE,
     TASK_EXAMPLE,
@@ -22,44 +26,37 @@ from tracker.api.schemas import (
     TaskPatchSchema,
     TaskSchema,
 )
-from tracker.database.models import BIGINT_MAX, StoredTask
-from tracker.github.client import GitHubClient
-from tracker.tasks import service as services
-from tracker.tasks.pagination import Page
 
-tasks = Blueprint("tasks", __name__, url_prefix="/tasks", description="The tasks you keep")
+tasks = Blueprint("tasks", __name__, url_prefix="/tasks", description="Tasks")
 
 github: GitHubClient = LocalProxy(lambda: current_app.extensions["github"])  # type: ignore
 
-REPLAYED = "Idempotency-Replayed"
+VERSION = re.compile("[1-9][0-9]{0,18}", re.ASCII)
 
 
-def _header(description: str) -> dict[str, Any]:
+def header(description: str) -> dict[str, Any]:
+    """Return a response header for the OpenAPI document."""
     return {"description": description, "schema": {"type": "string"}}
 
 
-ETAG = {"ETag": _header("The task's version, for If-Match and If-None-Match.")}
+def condition(name: str, description: str) -> dict[str, Any]:
+    """Return a conditional request header for the OpenAPI document."""
+    schema = {"type": "string"}
+    return {"in": "header", "name": name, "schema": schema, "description": description}
+
+
+ETAG = {"ETag": header("Version of the task, for If-Match and If-None-Match.")}
 CREATE_HEADERS = {
     **ETAG,
-    "Location": _header("Where the task is."),
-    REPLAYED: _header("`true` where an earlier request with the key created it."),
+    "Location": header("URL of the task."),
+    "Idempotency-Replayed": header("`true` if an earlier request with the key created the task."),
 }
 LIST_HEADERS = {
-    "Link": _header('The next page, as `<URL>; rel="next"`, where there is one.'),
-    "X-Total-Count": _header("How many tasks the filters let through, with `total=true`."),
+    "Link": header('Next page, as `<URL>; rel="next"`, if there is one.'),
+    "X-Total-Count": header("Number of tasks that the filters select, with `total=true`."),
 }
-IF_MATCH = {
-    "in": "header",
-    "name": "If-Match",
-    "schema": {"type": "string"},
-    "description": "Do it only if the task still has this `ETag`; otherwise 412.",
-}
-IF_NONE_MATCH = {
-    "in": "header",
-    "name": "If-None-Match",
-    "schema": {"type": "string"},
-    "description": "Answer 304, without the task, if it still has this `ETag`.",
-}
+IF_MATCH = condition("If-Match", "Change the task only if it has this `ETag`; otherwise 412.")
+IF_NONE_MATCH = condition("If-None-Match", "Return 304 without a body if the task has this `ETag`.")
 MERGE_PATCH = {
     "content": {
         "application/merge-patch+json": {"schema": {"$ref": "#/components/schemas/TaskPatch"}}
@@ -67,11 +64,8 @@ MERGE_PATCH = {
 }
 
 
-VERSION = re.compile("[1-9][0-9]{0,18}", re.ASCII)
-
-
-class TaskId(IntegerConverter):
-    """The `task_id` in a path: what can't be the id of any task matches no route."""
+class TaskIdConverter(IntegerConverter):
+    """The `task_id` in a path; a number that no task can have matches no route."""
 
     regex = VERSION.pattern
 
@@ -79,134 +73,131 @@ class TaskId(IntegerConverter):
         super().__init__(map, min=1, max=BIGINT_MAX)
 
 
-@tasks.route("")
-class Tasks(MethodView):
-    """The collection of tasks."""
+@tasks.route("", methods=["GET"])
+@tasks.arguments(ListQuerySchema(), location="query")
+@tasks.response(200, TaskSchema(many=True), headers=LIST_HEADERS)
+@errors(401, 403, 422, 503)
+def list_tasks(query: dict[str, Any]) -> Response:
+    """List tasks
 
-    init_every_request = False
-
-    @tasks.arguments(ListQuerySchema(), location="query")
-    @tasks.response(200, TaskSchema(many=True), headers=LIST_HEADERS)
-    @declares(401, 422, 503)
-    def get(self, query: dict[str, Any]) -> Response:
-        """List tasks
-
-        Filters narrow the list together. Follow `rel="next"` in `Link` for the next page: so each
-        task is met once, whatever is inserted meanwhile.
-        """
-        page = services.list_tasks(query)
-        return _json(f"[{','.join(page.tasks)}]\n", _list_headers(page))
-
-    @tasks.arguments(TaskInputSchema(), example=EXAMPLE)
-    @tasks.arguments(CreateQuerySchema(), location="query")
-    @tasks.arguments(CreateHeadersSchema(), location="headers")
-    @tasks.response(201, TaskSchema, example=TASK_EXAMPLE, headers=CREATE_HEADERS)
-    @declares(401, 403, 404, 413, 415, 422, 502, 503, 504)
-    def post(
-        self, fields: dict[str, Any], query: dict[str, Any], headers: dict[str, Any]
-    ) -> Response:
-        """Create a task
-
-        With an `Idempotency-Key`, a repeat with the same body answers the task of the first
-        request and asks GitHub nothing. A key is remembered for seven days, even if its task is
-        deleted: a repeat is then a 404. A failed request frees its key.
-        """
-        task, replayed = services.create_task(fields, github, **query, **headers)
-        location = {"Location": url_for("tasks.TaskById", task_id=task.id)}
-        return _task(task, 201, **location, **({REPLAYED: "true"} if replayed else {}))
+    The list has the tasks that every filter selects. Follow `rel="next"` in `Link` for the next
+    page: paging never skips or repeats a task, even during inserts.
+    """
+    page = service.list_tasks(query)
+    return json_response(f"[{','.join(page.tasks)}]\n", list_headers(page))
 
 
-@tasks.route("/<task:task_id>")
-class TaskById(MethodView):
-    """One task."""
+@tasks.route("", methods=["POST"])
+@tasks.arguments(TaskInputSchema(), example=EXAMPLE)
+@tasks.arguments(CreateQuerySchema(), location="query")
+@tasks.arguments(CreateHeadersSchema(), location="headers")
+@tasks.response(201, TaskSchema, example=TASK_EXAMPLE, headers=CREATE_HEADERS)
+@errors(401, 403, 404, 413, 415, 422, 502, 503, 504)
+def create_task(fields: dict[str, Any], query: dict[str, Any], headers: dict[str, Any]) -> Response:
+    """Create a task
 
-    init_every_request = False
+    With an `Idempotency-Key`, a repeated request with the same body gets the first one's task,
+    and GitHub is not called. A key is kept for seven days, even if its task is deleted: a
+    repeated request is then a 404. A failed request releases its key.
+    """
+    task, replayed = service.create_task(fields, github, **query, **headers)
+    response = task_response(task, 201)
+    response.headers["Location"] = url_for("tasks.get_task", task_id=task.id)
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
 
-    @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
-    @tasks.alt_response(304, description="It still has the `ETag` of If-None-Match.", headers=ETAG)
-    @tasks.doc(parameters=[IF_NONE_MATCH])
-    @declares(401, 404, 503)
-    def get(self, task_id: int) -> Response:
-        """Read a task"""
-        task = services.read_task(task_id)
-        if _is_known(task):
-            return Response(status=304, headers={"ETag": task.etag})
-        return _task(task)
 
-    @tasks.arguments(TaskInputSchema(), example=EXAMPLE)
-    @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
-    @tasks.doc(parameters=[IF_MATCH])
-    @declares(401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
-    def put(self, fields: dict[str, Any], task_id: int) -> Response:
-        """Replace a task
+@tasks.route("/<task:task_id>", methods=["GET"])
+@tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
+@tasks.alt_response(304, description="The task has the `ETag` of If-None-Match.", headers=ETAG)
+@tasks.doc(parameters=[IF_NONE_MATCH])
+@errors(401, 403, 404, 503)
+def get_task(task_id: int) -> Response:
+    """Get a task"""
+    task = service.read_task(task_id)
+    # The weak comparison of RFC 9110, section 13.1.2. Without the header nothing is parsed.
+    if "If-None-Match" in request.headers and request.if_none_match.contains_weak(
+        str(task.version)
+    ):
+        return Response(status=304, headers={"ETag": task.etag})
+    return task_response(task)
 
-        What is left out falls back to its default. GitHub is asked only when the repository
-        changes.
-        """
-        return _task(services.edit_task(task_id, fields, github, _if_match()))
 
-    @tasks.arguments(TaskPatchSchema(), example=PATCH_EXAMPLE)
-    @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
-    @tasks.doc(parameters=[IF_MATCH], requestBody=MERGE_PATCH)
-    @declares(401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
-    def patch(self, fields: dict[str, Any], task_id: int) -> Response:
-        """Change a task
+@tasks.route("/<task:task_id>", methods=["PUT"])
+@tasks.arguments(TaskInputSchema(), example=EXAMPLE)
+@tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
+@tasks.doc(parameters=[IF_MATCH])
+@errors(401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
+def replace_task(fields: dict[str, Any], task_id: int) -> Response:
+    """Replace a task
 
-        A JSON merge patch: what is left out stays. GitHub is asked only when the repository
-        changes.
-        """
-        return _task(services.edit_task(task_id, fields, github, _if_match()))
+    A missing field gets its default. GitHub is called only if the repository changes.
+    """
+    return task_response(service.edit_task(task_id, fields, github, if_match()))
 
-    @tasks.response(204)
-    @tasks.doc(parameters=[IF_MATCH])
-    @declares(401, 403, 404, 412, 503)
-    def delete(self, task_id: int) -> Response:
-        """Delete a task"""
-        services.delete_task(task_id, _if_match())
-        return Response(status=204)
+
+@tasks.route("/<task:task_id>", methods=["PATCH"])
+@tasks.arguments(TaskPatchSchema(), example=PATCH_EXAMPLE)
+@tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
+@tasks.doc(parameters=[IF_MATCH], requestBody=MERGE_PATCH)
+@errors(401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
+def update_task(fields: dict[str, Any], task_id: int) -> Response:
+    """Update a task
+
+    A JSON merge patch: a missing field keeps its value. GitHub is called only if the repository
+    changes.
+    """
+    return task_response(service.edit_task(task_id, fields, github, if_match()))
+
+
+@tasks.route("/<task:task_id>", methods=["DELETE"])
+@tasks.response(204)
+@tasks.doc(parameters=[IF_MATCH])
+@errors(401, 403, 404, 412, 503)
+def delete_task(task_id: int) -> Response:
+    """Delete a task"""
+    service.delete_task(task_id, if_match())
+    return Response(status=204)
 
 
 @tasks.route("/<task:task_id>/refresh", methods=["POST"])
 @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
-@declares(401, 403, 404, 502, 503, 504)
-def refresh(task_id: int) -> Response:
+@errors(401, 403, 404, 502, 503, 504)
+def refresh_task(task_id: int) -> Response:
     """Refresh a task's metadata
 
-    GitHub is asked now, and every task on the repository gets what it says. A repository that is
-    gone keeps its last known metadata and becomes `unavailable`.
+    GitHub is called now, and every task on the repository gets the metadata. A repository that
+    is gone keeps its last known metadata and becomes `unavailable`.
     """
-    return _task(services.refresh_task(task_id, github))
+    return task_response(service.refresh_task(task_id, github))
 
 
-def _task(task: StoredTask, status: int = 200, **headers: str) -> Response:
-    return _json(f"{task.json}\n", {"ETag": task.etag, **headers}, status)
+def task_response(task: TaskJSON, status: int = 200) -> Response:
+    """Return the response with a task and its ETag."""
+    return json_response(f"{task.json}\n", {"ETag": task.etag}, status)
 
 
-def _json(text: str, headers: dict[str, str], status: int = 200) -> Response:
+def json_response(text: str, headers: dict[str, str], status: int = 200) -> Response:
+    """Return the response with a text that is JSON already."""
     return Response(text, status, headers, content_type="application/json")
 
 
-def _is_known(task: StoredTask) -> bool:
-    """Tell whether the request's If-None-Match names the task as it is."""
-    if "If-None-Match" not in request.headers:
-        return False
-    return request.if_none_match.contains_weak(str(task.version))  # RFC 9110, section 13.1.2
-
-
-def _if_match() -> list[int] | None:
-    """Give the versions that the request's If-Match names; None where any will do."""
+def if_match() -> list[int] | None:
+    """Return the versions that the request's If-Match names, or None for any version."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
     tags = filter(None, request.if_match.as_set())  # no weak ones: RFC 9110, section 13.1.1
     return [int(tag) for tag in tags if VERSION.fullmatch(tag) and int(tag) <= BIGINT_MAX]
 
 
-def _list_headers(page: Page) -> dict[str, str]:
+def list_headers(page: Page) -> dict[str, str]:
+    """Return the headers of a page of a list."""
     headers = {}
     if page.next:
         others = [pair for pair in request.args.items(multi=True) if pair[0] != "cursor"]
         query = urlencode([*others, ("cursor", str(page.next))])
-        # Not request.base_url, which takes its time to be an IRI: no header may hold that.
+        # Not request.base_url, which is an IRI: no header may contain one.
         here = f"{request.scheme}://{request.host}{request.script_root}{request.path}"
         headers["Link"] = f'<{here}?{query}>; rel="next"'
     if page.total is not None:

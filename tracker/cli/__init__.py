@@ -1,4 +1,10 @@
-"""Command line: one module per group of commands, listed in `commands`.
+"""Command line: one module per group of commands, and `commands`, the list of all.
 
-A new command goes into the module of its group and is registered in `tracker.create_app`.
+A new command goes into the module of its group; a new group is added to `commands`.
 """
+
+from .database import db
+from .demo import demo
+from .doctor import doctor
+
+commands = [db, demo, doctor]

@@ -1,66 +1,89 @@
-"""What `flask doctor` looks at: each thing that the service stands on."""
+"""Command `flask doctor`: check what the service depends on."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import click
 import requests
 
-from tracker.config import Settings
-from tracker.database import migrations
-from tracker.database.connection import borrowed, database
-from tracker.errors import GitHubFailed, TrackerError
-from tracker.github.session import HEADERS
-from tracker.postgres import server as embedded
+from ..config import Settings
+from ..database import migrations
+from ..database.connection import connection, database
+from ..errors import EmbeddedPostgresError, GitHubFailed, TrackerError
+from ..github.session import HEADERS
+from ..github.time_limit import TimeLimitExceeded, time_limit
+from ..postgres import server as embedded
+from .common import command, current_settings
+
+
+@click.command("doctor")
+@command
+def doctor() -> None:
+    """Check the database, its schema, GitHub and the cache; exit with 1 if one fails."""
+    settings = current_settings()
+    failed = False
+    for name, check in CHECKS.items():
+        try:
+            click.echo(f"ok    {name}: {check(settings)}")
+        except (TrackerError, EmbeddedPostgresError) as error:
+            failed = True
+            click.echo(f"FAIL  {name}: {error}")
+    sys.exit(failed)
 
 
 def check_database(settings: Settings) -> str:
-    """Connect, and tell the server's version."""
-    with embedded.if_wanted(settings.embedded_folder), borrowed():
+    """Return the version of the server."""
+    with embedded.if_wanted(settings.embedded_folder), connection():
         (version,) = database.execute_sql("SHOW server_version").fetchone()
     return f"PostgreSQL {version}, {'embedded' if settings.embedded_folder else 'DATABASE_URL'}"
 
 
 def check_schema(settings: Settings) -> str:
-    """See that each migration is applied."""
-    with embedded.if_wanted(settings.embedded_folder), borrowed():
+    """Check that each migration is applied."""
+    with embedded.if_wanted(settings.embedded_folder), connection():
         migrations.check_current()
     return "up to date"
 
 
 def check_github(settings: Settings) -> str:
-    """Ask for the rate limit, which costs none of it."""
+    """Request the rate limit, which does not count against it."""
     token = {"Authorization": f"Bearer {settings.github_token}"} if settings.github_token else {}
     try:
-        response = requests.get(
-            f"{settings.github_api_base}/rate_limit",
-            headers={**HEADERS, **token},
-            timeout=settings.github_timeout,
-            allow_redirects=False,
-        )
+        with time_limit(settings.github_timeout):
+            response = requests.get(
+                f"{settings.github_api_base}/rate_limit",
+                headers={**HEADERS, **token},
+                timeout=settings.github_timeout,
+                allow_redirects=False,
+            )
         if response.status_code == 401:
             raise GitHubFailed("GitHub rejected our token; check GITHUB_TOKEN")
-        if response.status_code == 404:  # as GitHub Enterprise Server answers without a limit
-            return "answers, and has no rate limit"
+        if response.status_code == 404:  # GitHub Enterprise Server without a rate limit
+            return "reachable, without a rate limit"
         core = response.json()["resources"]["core"]
         return f"{core['remaining']} of {core['limit']} calls left this hour"
+    except TimeLimitExceeded as error:
+        raise GitHubFailed(f"{settings.github_api_base} did not respond: {error}") from error
     except (requests.RequestException, ValueError, LookupError, TypeError) as error:
-        raise GitHubFailed(f"{settings.github_api_base} gives no sound answer: {error}") from error
+        message = f"{settings.github_api_base} sent no usable response: {error}"
+        raise GitHubFailed(message) from error
 
 
 def check_cache(settings: Settings) -> str:
-    """See that the cache's file can be written, where it is a file."""
-    place = settings.github_cache
-    if place == "memory":
-        return place
-    if "://" in place:  # the rest of a URL may hold a password
-        url = urlsplit(place)
+    """Check that the cache's file can be written, if it is a file."""
+    location = settings.github_cache
+    if location == "memory":
+        return location
+    if "://" in location:  # the rest of a URL may contain a password
+        url = urlsplit(location)
         return f"{url.scheme}://{url.hostname}"
-    path = Path(place)
+    path = Path(location)
     existing = next(p for p in (path, *path.parents) if p.exists())
     if not os.access(existing, os.W_OK):
-        raise TrackerError(f"{path} can't be written; the service goes on without it")
+        raise TrackerError(f"{path} can't be written; the service uses memory instead")
     return str(path)
 
 

@@ -1,4 +1,7 @@
-"""The demonstration: the service beside a local stand-in for GitHub, and a few sample tasks."""
+"""Demo: the service with a local stand-in for GitHub and sample tasks.
+
+A new sample task goes into `tasks.json`, a repository into `repositories.json`.
+"""
 
 import json
 import os
@@ -8,22 +11,22 @@ from pathlib import Path
 
 import click
 
-from tracker.api.schemas import TaskInputSchema
-from tracker.config import EMBEDDED, INSTANCE, ROOT, load_settings
-from tracker.database import migrations
-from tracker.database.connection import borrowed, configure
-from tracker.database.models import Task
-from tracker.demo.github import DATA, FAULTS_OWNER
-from tracker.github.client import GitHubClient
-from tracker.postgres import server as embedded
-from tracker.tasks import service as services
+from ..api.schemas import TaskInputSchema
+from ..config import EMBEDDED, INSTANCE, ROOT, load_settings
+from ..database import migrations
+from ..database.connection import configure, connection
+from ..database.models import Task
+from ..github.client import GitHubClient
+from ..postgres import server as embedded
+from ..tasks import service
+from .github import DATA, FAULTS_OWNER
 
 FOLDER = INSTANCE / "demo"
 SAMPLES = Path(__file__).with_name("tasks.json")
 
 
 def run() -> None:
-    """Become the service, on data of its own and with the stand-in as its GitHub."""
+    """Replace this process by the service, with its own database and the stand-in."""
     github, url = _start_github()
     # The environment wins over .env, and an empty variable counts as not set.
     os.environ |= {
@@ -34,12 +37,12 @@ def run() -> None:
     }
     _add_samples()
     names = [repository["full_name"] for repository in json.loads(DATA.read_text())["repositories"]]
-    click.echo(f"This GitHub knows {', '.join(names)}.")
+    click.echo(f"The stand-in for GitHub has {', '.join(names)}.")
     examples = f"{FAULTS_OWNER}/503 or {FAULTS_OWNER}/silent"
-    click.echo(f"It fails on request: try the repository {examples}.")
+    click.echo(f"It also simulates failures: try the repository {examples}.")
     sys.stdout.flush()
     os.chdir(ROOT)
-    # The pipe stays open for as long as the service lives, and the stand-in ends with it.
+    # The stand-in exits when this pipe closes, so when the service ends.
     assert github.stdin
     os.set_inheritable(github.stdin.fileno(), True)
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "wsgi:app"])
@@ -58,13 +61,13 @@ def _start_github() -> tuple[subprocess.Popen[str], str]:
 
 
 def _add_samples() -> None:
-    """Store the sample tasks, through GitHub, in a database that has none."""
+    """Create the sample tasks in an empty database."""
     settings = load_settings()
     configure(settings)
-    github = GitHubClient.from_settings(settings)
+    github = GitHubClient(settings)
     with embedded.if_wanted(settings.embedded_folder):
         migrations.upgrade(settings)
-        with borrowed():
-            fresh = not Task.select().exists()
-        for sample in json.loads(SAMPLES.read_text()) if fresh else []:
-            services.create_task(TaskInputSchema().load(sample), github)
+        with connection():
+            empty = not Task.select().exists()
+        for sample in json.loads(SAMPLES.read_text()) if empty else []:
+            service.create_task(TaskInputSchema().load(sample), github)
