@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker import logs
-from tracker.config import SettingsError, load_settings
+from tracker.config import SettingsError, dotenv_is_exposed, load_settings
 from tracker.database import migrations
 from tracker.database.pool import use_gevent
 from tracker.errors import EmbeddedPostgresError, TrackerError
@@ -37,6 +37,9 @@ logger_class = "tracker.logs.GunicornLogger"
 keepalive = 75  # seconds; longer than a proxy in front keeps its idle connections
 graceful_timeout = 20 + math.ceil(settings.github_timeout)  # seconds; the longest request
 control_socket_disable = True
+# Any local program could send forwarded headers: only a proxy that is named is believed.
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")
+forwarder_headers = ""  # SCRIPT_NAME and PATH_INFO are no headers of ours
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # heartbeats need no disk
 logconfig_dict = logs.configuration(settings)
 access_log_format = logs.ACCESS_FORMAT
@@ -75,6 +78,8 @@ def when_ready(server: Any) -> None:
     """Log where the service is."""
     server.log.info("API         %s/tasks", settings.address)
     server.log.info("Swagger UI  %s/docs", settings.address)
+    if dotenv_is_exposed():
+        server.log.warning(".env can be read by other accounts; run: chmod 600 .env")
     if not (settings.loopback_only or settings.api_token):
         server.log.warning(
             "HOST=%s accepts other machines, and without API_TOKEN the API needs no login",

@@ -82,6 +82,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(**values)
 
 
+def dotenv_is_exposed() -> bool:
+    """Return whether `.env` exists and other accounts can read it."""
+    path = ROOT / ".env"
+    return path.exists() and bool(path.stat().st_mode & 0o077)
+
+
 def _dotenv(path: Path) -> dict[str, str]:
     try:
         found = dotenv_values(path)

@@ -13,6 +13,7 @@ from webargs.flaskparser import FlaskParser, is_json_request
 
 BODY_MAX = 256 * 1024  # bytes; the longest valid task, fully escaped, takes half of it
 DIGITS_MAX = 1_000  # of a number; Python itself refuses more than 4,300
+MEMBERS_MAX = 1_000  # of a JSON object
 ERRORS_MAX = 20  # in a response
 KEY_MAX = 100  # characters of a key in an error
 
@@ -96,6 +97,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MEMBERS_MAX:
+        raise ValueError(f"an object has more than {MEMBERS_MAX:,} members")
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:

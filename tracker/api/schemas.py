@@ -18,7 +18,7 @@ from ..database.models import (
     Status,
     Task,
 )
-from ..tasks.filters import search_words
+from ..tasks.filters import WORDS_MAX, search_words
 from ..tasks.pagination import DEFAULT_SORT, SORTS, Cursor
 from .fields import BoundedList, IsoDate, QueryBoolean, QueryInteger, RepositoryName, Tags, Text
 
@@ -169,8 +169,8 @@ class ListQuerySchema(Schema):
     @post_load
     def to_service_query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Return the filters apart from the rest, and the cursor parsed for the sort."""
-        if "q" in data and not search_words(data["q"]):
-            raise ValidationError("Must contain a letter or a digit.", "q")
+        if "q" in data and not 1 <= len(search_words(data["q"])) <= WORDS_MAX:
+            raise ValidationError(f"Must contain 1 to {WORDS_MAX} words.", "q")
         query = {name: data.pop(name) for name in ("sort", "limit", "cursor", "total")}
         if query["cursor"] is not None:
             try:

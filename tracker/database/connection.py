@@ -11,8 +11,8 @@ from peewee import PeeweeException
 from ..config import Settings
 from ..errors import ConnectionLost, DatabaseUnavailable
 from ..postgres import server as embedded
-from .errors import POOL_EXHAUSTED, READ_ONLY, UNREACHABLE, sqlstate, unavailability
-from .pool import CONNECT_TIMEOUT, Pool, PoolExhausted
+from .errors import POOL_EXHAUSTED, READ_ONLY, TIMED_OUT, UNREACHABLE, sqlstate, unavailability
+from .pool import CONNECT_TIMEOUT, Pool, PoolExhausted, ResponseTimeout
 
 CHECKOUT_TIMEOUT = 3  # seconds
 RETRY_AFTER = 2  # seconds, in responses
@@ -67,6 +67,8 @@ def connection() -> Iterator[None]:
     except PoolExhausted as error:
         raise DatabaseUnavailable(POOL_EXHAUSTED, retry_after=RETRY_AFTER) from error
     except PeeweeException as error:
+        if isinstance(getattr(error, "orig", None), ResponseTimeout):
+            raise DatabaseUnavailable(TIMED_OUT, retry_after=RETRY_AFTER) from error
         if not database.is_closed() and database.connection().closed:
             database.close_idle()  # the server has most likely ended those too
             raise ConnectionLost(UNREACHABLE, retry_after=RETRY_AFTER) from error

@@ -5,6 +5,7 @@ from peewee import InterfaceError, OperationalError, PeeweeException
 UNREACHABLE = "Database can't be reached; try again."
 SCHEMA_OUTDATED = "Database schema is not up to date; run `flask db init`."
 POOL_EXHAUSTED = "All database connections are in use; try again."
+TIMED_OUT = "Database did not respond in time; try again."
 READ_ONLY = "25006"
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -15,7 +16,7 @@ MESSAGES = {
     "40P01": "Database was busy with the same tasks; try again.",
     "53100": "Database disk is full; try again later.",
     "55P03": "Database did not get a lock in time; try again.",
-    "57014": "Database did not respond in time; try again.",
+    "57014": TIMED_OUT,
 }
 
 

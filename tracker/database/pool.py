@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2
 import psycopg2.extensions
-from gevent import monkey
+from gevent import get_hub, monkey
 from gevent.socket import wait_read, wait_write
 from peewee import PostgresqlDatabase
 from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP, TRANSACTION_STATUS_IDLE
@@ -56,17 +56,27 @@ def wait(connection: psycopg2.extensions.connection) -> None:
     The server's statement_timeout does not help where the server itself hangs.
 
     Raises:
-        psycopg2.OperationalError: it took too long; psycopg2 then closes the connection.
+        ResponseTimeout: it took too long; psycopg2 then closes the connection.
     """
     connecting = connection.status == STATUS_SETUP
     deadline = time.monotonic() + (CONNECT_TIMEOUT if connecting else RESPONSE_TIMEOUT)
     while (state := connection.poll()) != POLL_OK:
         wait_for_socket = wait_read if state == POLL_READ else wait_write
-        wait_for_socket(
-            connection.fileno(),
-            timeout=max(deadline - time.monotonic(), 0),
-            timeout_exc=psycopg2.OperationalError("the server does not respond"),
-        )
+        try:
+            wait_for_socket(
+                connection.fileno(),
+                timeout=max(deadline - time.monotonic(), 0),
+                timeout_exc=ResponseTimeout("the server does not respond"),
+            )
+        except ResponseTimeout:
+            if not connecting:
+                # In a native thread: libpq waits for the server without our callback.
+                get_hub().threadpool.spawn(connection.cancel)
+            raise
+
+
+class ResponseTimeout(psycopg2.OperationalError):
+    """The server did not respond in time; the connection is closed."""
 
 
 class PoolExhausted(Exception):

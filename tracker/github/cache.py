@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from stat import S_ISVTX, S_IWGRP, S_IWOTH
 from threading import RLock
 from typing import Any
 
@@ -214,6 +215,9 @@ def _open_redis(url: str) -> BaseCache:
 
 def _open_file(path: Path) -> BaseCache:
     path.parent.mkdir(parents=True, exist_ok=True)
+    mode = path.parent.stat().st_mode
+    if mode & (S_IWGRP | S_IWOTH) and not mode & S_ISVTX:
+        raise PermissionError(f"other accounts can write to {path.parent}")
     # Only for this account, an existing file too: responses may describe private repositories.
     path.touch(0o600)
     path.chmod(0o600)

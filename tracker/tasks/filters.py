@@ -10,17 +10,27 @@ from peewee import Expression, ModelSelect, fn
 from ..database.compiled import parameter
 from ..database.models import Task
 
+WORDS_MAX = 10
 PUNCTUATION = r"[!-/:-@\[-`{-~\s]+"  # what separates words; the search column has spaces instead
 
 
 def search_words(text: str) -> list[str]:
-    """Return the words to search for: all must be found, each by its beginning."""
-    return [word for word in re.split(PUNCTUATION, text) if any(map(str.isalnum, word))]
+    """Return the words to search for, without those that are the beginning of another."""
+    found = [word for word in re.split(PUNCTUATION, text) if any(map(str.isalnum, word))]
+    words = dict.fromkeys(word.lower() for word in found)
+    return [word for word in words if not any(o != word and o.startswith(word) for o in words)]
 
 
 def _search_query(text: str) -> str:
+    """Return PostgreSQL's query for all words, each by its beginning.
+
+    One letter begins too many words to be searched for along with others: it is a whole word.
+    """
+    words = search_words(text)
     # The words contain no punctuation, so none can end its quotes.
-    return " & ".join(f"'{word}':*" for word in search_words(text))
+    return " & ".join(
+        f"'{word}'" if len(word) == 1 and len(words) > 1 else f"'{word}':*" for word in words
+    )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Use cases: call GitHub first, without a database connection, then run one transaction."""
 
+from threading import BoundedSemaphore
 from typing import Any
 
 from peewee import fn
@@ -8,14 +9,24 @@ from ..database import migrations, queries
 from ..database.connection import connection, database, retry_on_disconnect
 from ..database.models import MetadataStatus, Task
 from ..database.queries import TaskJSON, Versions
-from ..errors import GitHubError, PreconditionFailed, RepositoryUnavailable, TaskNotFound
+from ..errors import (
+    DatabaseUnavailable,
+    GitHubError,
+    PreconditionFailed,
+    RepositoryUnavailable,
+    TaskNotFound,
+)
 from ..github.client import GitHubClient
 from ..github.repository import Repository
 from . import idempotency, pagination
 from .idempotency import Lease
 from .loader import loader
 
+SEARCHES_MAX = 4  # at a time in a process: a search may take long, and others need connections
+SEARCH_WAIT = 3.0  # seconds
 LEASE_MARGIN = 5  # seconds beyond GITHUB_TIMEOUT in which a creation with a key finishes
+
+_searches = BoundedSemaphore(SEARCHES_MAX)
 
 
 def create_task(
@@ -73,9 +84,24 @@ def _create(
     return task
 
 
-@retry_on_disconnect
 def list_tasks(query: dict[str, Any]) -> pagination.Page:
-    """Return a page of the tasks that the query's filters select, in its order."""
+    """Return a page of the tasks that the query's filters select, in its order.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL can't read it now, or SEARCHES_MAX others are searching.
+    """
+    if "q" not in query["filters"]:
+        return _read_page(query)
+    if not _searches.acquire(timeout=SEARCH_WAIT):
+        raise DatabaseUnavailable("Too many searches at a time; try again.", retry_after=1)
+    try:
+        return _read_page(query)
+    finally:
+        _searches.release()
+
+
+@retry_on_disconnect
+def _read_page(query: dict[str, Any]) -> pagination.Page:
     with connection():
         return pagination.read_page(**query)
 
