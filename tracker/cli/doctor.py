@@ -61,8 +61,8 @@ def check_github(settings: Settings) -> str:
             )
         if response.status_code == 401:
             raise GitHubFailed("GitHub rejected our token; check GITHUB_TOKEN")
-        if response.status_code == 404:  # GitHub Enterprise Server without a rate limit
-            return "reachable, without a rate limit"
+        if response.status_code == 404 and "rate limit" in response.json()["message"].lower():
+            return "reachable, without a rate limit"  # a GitHub Enterprise Server
         core = response.json()["resources"]["core"]
         return f"{core['remaining']} of {core['limit']} calls left this hour"
     except TimeLimitExceeded as error:

@@ -22,10 +22,10 @@ from ..errors import (
     RepositoryUnavailable,
     describe,
 )
+from .names import web_host
 from .repository import Repository, parse_repository_response, received_at
 from .responses import (
     REFUSALS,
-    check_cacheable,
     check_usable,
     rate_limit,
     rate_limited,
@@ -38,6 +38,14 @@ logger = logging.getLogger(__name__)
 CONCURRENCY_MAX = 100  # calls at a time that GitHub allows an address
 REDIRECTS_MAX = 3
 STALE_MAX = timedelta(days=7)
+UNSUPPORTED_PROXY = (
+    "GitHub can't be reached through the proxy that is set: its kind is not supported here; "
+    "check HTTPS_PROXY and ALL_PROXY."
+)
+UNREADABLE_CERTIFICATES = (
+    "GitHub can't be reached: the TLS certificates can't be read here; "
+    "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE."
+)
 RETRY_DELAY = 0.2  # seconds before the one retry of a failure that may be transient
 
 
@@ -50,6 +58,8 @@ class GitHubClient:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._base_url = settings.github_api_base
+        self._web_host = web_host(settings.github_api_base)
+        self._has_token = settings.github_token is not None
         self.timeout = settings.github_timeout  # seconds, for all attempts of one call together
         self._semaphore = BoundedSemaphore(max(CONCURRENCY_MAX // settings.web_concurrency, 1))
         self._lock = Lock()
@@ -60,7 +70,7 @@ class GitHubClient:
     def _session(self) -> GitHubSession:
         with self._lock:
             if self._opened is None:
-                self._opened = GitHubSession(self._settings, check_cacheable)
+                self._opened = GitHubSession(self._settings, self._check_cacheable)
             return self._opened
 
     def repository(self, name: str) -> Repository:
@@ -96,16 +106,27 @@ class GitHubClient:
         Raises:
             GitHubError: as for `repository`.
         """
+        named = None
         try:
-            found = self._fetch_once(f"{self._base_url}/repos/{name}", name, force_refresh=True)
-            if repository_id in (None, found.id):
-                return found
+            named = self._fetch_once(f"{self._base_url}/repos/{name}", name, force_refresh=True)
+            if repository_id in (None, named.id):
+                return named
         except RepositoryUnavailable:
             if repository_id is None:
                 raise
         # The name is free now, or belongs to another repository.
-        url = f"{self._base_url}/repositories/{repository_id}"
-        return self._fetch_once(url, name, force_refresh=True)
+        try:
+            url = f"{self._base_url}/repositories/{repository_id}"
+            return self._fetch_once(url, name, force_refresh=True)
+        except RepositoryUnavailable:
+            if named is None:
+                raise
+            return named  # deleted, and created anew under its name
+
+    def _check_cacheable(self, response: requests.Response) -> None:
+        """Check that a response with status 200 describes a repository."""
+        if response.status_code == 200:
+            parse_repository_response(response, self._web_host)
 
     def _cached(self, url: str, usable: Callable[[CachedResponse], bool]) -> Repository | None:
         """Return the cached metadata, through redirects, if each response on the way is usable."""
@@ -114,7 +135,7 @@ class GitHubClient:
             if response is None or not usable(response):
                 return None
             if response.status_code == 200:
-                return parse_repository_response(response)
+                return parse_repository_response(response, self._web_host)
             url = urljoin(url, response.headers["Location"])
         return None
 
@@ -146,9 +167,9 @@ class GitHubClient:
                 self._check_rate_limit()
                 response = self._request(url, deadline, force_refresh)
                 if response.status_code == 200:
-                    return parse_repository_response(response)
+                    return parse_repository_response(response, self._web_host)
                 if response.status_code in REFUSALS:
-                    error = refusal(response, name)
+                    error = refusal(response, name, has_token=self._has_token)
                     if isinstance(error, RepositoryUnavailable):
                         # An older response must not be used should GitHub fail next.
                         self._session.cache.delete(self._session.cache_key(url))
@@ -177,11 +198,15 @@ class GitHubClient:
                 raise GitHubFailed("GitHub can't be reached.") from error
             if isinstance(error, UnusableRedirect):
                 raise GitHubFailed(str(error)) from error
+            if isinstance(error, requests.exceptions.InvalidSchema):
+                raise GitHubFailed(UNSUPPORTED_PROXY) from error
             raise GitHubFailed("GitHub sent an unusable response.") from error
+        except OSError as error:  # requests' own, before it connects
+            raise GitHubFailed(UNREADABLE_CERTIFICATES) from error
         if wait := rate_limit(response):
             until = datetime.now(timezone.utc) + wait
             self._session.cache.save_response(response, self._rate_limit_key, until)
-            raise rate_limited(until)
+            raise rate_limited(until, has_token=self._has_token)
         check_usable(response)
         return response
 
@@ -204,7 +229,7 @@ class GitHubClient:
         """Raise GitHubRateLimited while GitHub limits us, whichever process was told so."""
         limit = self._session.cache.get_response(self._rate_limit_key)
         if limit is not None and limit.expires is not None and not limit.is_expired:
-            raise rate_limited(limit.expires)
+            raise rate_limited(limit.expires, has_token=self._has_token)
 
     @property
     def _rate_limit_key(self) -> str:

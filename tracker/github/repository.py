@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
@@ -17,6 +18,7 @@ BIGINT_MAX = 2**63 - 1
 DESCRIPTION_MAX = 1_000
 LANGUAGE_MAX = 100
 URL_MAX = 300
+UNSAFE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PARSED_MAX = 100  # bodies whose parsed form is remembered
 
 
@@ -39,24 +41,24 @@ class UnusableResponse(requests.RequestException):
     """GitHub sent status 200 with a body that describes no repository."""
 
 
-class Label(fields.String):
-    """Text to be shown: cut to `max_length`, without what could disturb a terminal or a page.
+def printable(text: str, max_length: int) -> str:
+    """Return text that is safe to show, cut to `max_length`.
 
-    Dropped are control characters, halves of surrogate pairs, and the marks that change the
-    direction of text, https://www.unicode.org/reports/tr9/
+    Control characters, halves of surrogate pairs, and the marks that change the direction of
+    text (https://www.unicode.org/reports/tr9/) are dropped.
     """
+    return UNSAFE.sub("", text)[:max_length]
 
-    _UNSAFE = re.compile(
-        "[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-    )
+
+class Label(fields.String):
+    """Printable text of at most `max_length` characters."""
 
     def __init__(self, max_length: int) -> None:
         super().__init__(load_default=None, allow_none=True)
         self._max_length = max_length
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        text = super()._deserialize(value, *args, **kwargs)
-        return self._UNSAFE.sub("", text)[: self._max_length]
+        return printable(super()._deserialize(value, *args, **kwargs), self._max_length)
 
 
 class Moment(fields.AwareDateTime):
@@ -129,14 +131,16 @@ def received_at(response: requests.Response) -> datetime:
     return datetime.fromisoformat(response.headers[RECEIVED_AT])
 
 
-def parse_repository_response(response: requests.Response) -> Repository:
+def parse_repository_response(response: requests.Response, host: str) -> Repository:
     """Return the repository that a response with status 200 describes.
+
+    `host` is the web host on which its page has to be.
 
     Raises:
         UnusableResponse: the body is not what GitHub documents.
     """
     try:
-        return Repository(**dict(_parse(response.content)), fetched_at=received_at(response))
+        return Repository(**dict(_parse(response.content, host)), fetched_at=received_at(response))
     except ValidationError as error:
         raise UnusableResponse(f"unusable fields: {error.messages}") from error
     except (ValueError, RecursionError) as error:
@@ -144,5 +148,9 @@ def parse_repository_response(response: requests.Response) -> Repository:
 
 
 @lru_cache(PARSED_MAX)
-def _parse(body: bytes) -> tuple[tuple[str, Any], ...]:
-    return tuple(_schema.load(json.loads(body)).items())
+def _parse(body: bytes, host: str) -> tuple[tuple[str, Any], ...]:
+    found = _schema.load(json.loads(body))
+    page = urlsplit(found["url"])
+    if (page.hostname, page.path.lower()) != (host, f"/{found['name'].lower()}"):
+        raise ValidationError({"html_url": ["Not the page of this repository."]})
+    return tuple(found.items())

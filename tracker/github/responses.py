@@ -15,22 +15,13 @@ from ..errors import (
     GitHubTokenRejected,
     RepositoryUnavailable,
 )
-from .repository import parse_repository_response
+from .repository import printable
 from .session import REDIRECTS
 
 REFUSALS = (401, 403, 404, 410, 451)
 SECONDARY_LIMIT = 60  # seconds to wait where GitHub does not say how long
 RATE_LIMIT_MAX = 24 * 60 * 60  # seconds that we believe
-
-
-def check_cacheable(response: requests.Response) -> None:
-    """Check a response with status 200 before it enters the cache.
-
-    Raises:
-        UnusableResponse: it describes no repository.
-    """
-    if response.status_code == 200:
-        parse_repository_response(response)
+MESSAGE_MAX = 200  # characters of GitHub's own words
 
 
 def check_usable(response: requests.Response) -> None:
@@ -46,17 +37,51 @@ def check_usable(response: requests.Response) -> None:
         raise GitHubFailed(f"GitHub sent an unusable response: status {status}.")
 
 
-def refusal(response: requests.Response, name: str) -> GitHubError:
-    """Return the error that one of the REFUSALS means for the repository."""
+def refusal(response: requests.Response, name: str, *, has_token: bool) -> GitHubError:
+    """Return the error that one of the REFUSALS means.
+
+    Only GitHub's own JSON about the repository makes it unavailable. A page of a proxy, or a
+    refusal that concerns our request, says nothing about the repository.
+    """
+    said = _github_message(response)
+    if said is None:
+        return GitHubFailed(
+            f"GITHUB_API_BASE sent status {response.status_code} without GitHub's JSON; "
+            "check that URL, and any proxy in between."
+        )
     if response.status_code == 401:
-        return GitHubTokenRejected("GitHub rejected our token; check GITHUB_TOKEN.")
+        if has_token:
+            return GitHubTokenRejected("GitHub rejected our token; check GITHUB_TOKEN.")
+        return GitHubTokenRejected("GitHub requires a token; set GITHUB_TOKEN.")
+    if block := _block(response):
+        return RepositoryUnavailable(f"GitHub has blocked {name} ({block}).")
     if response.status_code == 451:
-        return RepositoryUnavailable(f"{name} is blocked on GitHub for legal reasons.")
+        return RepositoryUnavailable(f"GitHub has blocked {name} for legal reasons.")
     if response.status_code == 403:
-        return RepositoryUnavailable(f"GitHub forbids access to {name}.")
+        if "repository" in said.lower():
+            return RepositoryUnavailable(f"GitHub forbids access to {name}: {said}")
+        return GitHubTokenRejected(f"GitHub refused our request: {said}")
     return RepositoryUnavailable(
         f"{name} does not exist on GitHub, or is private and not visible to our token."
     )
+
+
+def _github_message(response: requests.Response) -> str | None:
+    """Return the `message` of GitHub's JSON, or None if the body is something else."""
+    try:
+        message = response.json()["message"]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return None
+    return printable(message, MESSAGE_MAX) if isinstance(message, str) else None
+
+
+def _block(response: requests.Response) -> str | None:
+    """Return the reason and the URL of a block, if the response has one."""
+    block = response.json().get("block")
+    if not isinstance(block, dict):
+        return None
+    parts = (block.get("reason"), block.get("html_url"))
+    return ", ".join(printable(part, MESSAGE_MAX) for part in parts if isinstance(part, str))
 
 
 def rate_limit(response: requests.Response) -> timedelta | None:
@@ -82,12 +107,11 @@ def rate_limit(response: requests.Response) -> timedelta | None:
     return timedelta(seconds=seconds)
 
 
-def rate_limited(until: datetime) -> GitHubRateLimited:
+def rate_limited(until: datetime, *, has_token: bool) -> GitHubRateLimited:
     """Return the error for a rate limit that ends at this time."""
     wait = math.ceil((until - datetime.now(timezone.utc)).total_seconds())
-    return GitHubRateLimited(
-        "GitHub's rate limit is used up; a GITHUB_TOKEN raises it.", retry_after=max(wait, 1)
-    )
+    remedy = "try again later." if has_token else "a GITHUB_TOKEN raises it."
+    return GitHubRateLimited(f"GitHub's rate limit is used up; {remedy}", retry_after=max(wait, 1))
 
 
 def _names_rate_limit(text: str) -> bool:

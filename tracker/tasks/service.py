@@ -1,5 +1,6 @@
 """Use cases: call GitHub first, without a database connection, then run one transaction."""
 
+from contextlib import suppress
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -121,9 +122,10 @@ def read_task(task_id: int) -> TaskJSON:
 def edit_task(
     task_id: int, fields: dict[str, Any], github: GitHubClient, versions: Versions = None
 ) -> TaskJSON:
-    """Change these fields of a task; GitHub is called only for another repository.
+    """Change these fields of a task.
 
-    Values that the task has already change nothing, not even the version.
+    GitHub is called only if they name another repository, or the same one while its metadata
+    are not current. Values that the task has already change nothing, not even the version.
 
     Raises:
         TaskNotFound: it does not exist.
@@ -139,6 +141,10 @@ def edit_task(
             expected = [task.version]  # the metadata are for the repository that it has now
             if name.lower() != task.repository.lower():
                 repository = github.repository(name)
+            elif task.metadata_status != MetadataStatus.CURRENT.value:
+                with suppress(GitHubError):  # it keeps the metadata that it has
+                    repository = github.repository(name)
+            if repository:
                 values |= _metadata(repository)
         with connection(), database.atomic():
             if repository:
