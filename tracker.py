@@ -1,61 +1,112 @@
 #!/usr/bin/env python3
-"""Start GitHub Task Tracker from a fresh checkout, with nothing but Python.
+"""Start GitHub Task Tracker from a checkout, with nothing but Python; see `--help`.
 
-    python3 tracker.py            serve on http://127.0.0.1:8000
-    python3 tracker.py demo       the same with a local stand-in for GitHub
-    python3 tracker.py test       run the tests; further words go to pytest
-    python3 tracker.py WORDS      the command line: db init, db status, doctor, ...
+The first start creates .venv and installs requirements.lock there; later ones find it. A .venv
+that this script did not create is used as it is.
 
-The first start makes an environment in .venv; a later one finds it there. This script is
-standard library only, and nothing can be imported from it: `import tracker` is the package.
+This script needs the standard library only, and nothing can be imported from it: `import tracker`
+is the package. It starts Python isolated (`-I`), or in the checkout and without PYTHONPATH, so that
+no module in the caller's folder can stand in for pip or for the service.
 """
 
-from __future__ import annotations  # an old Python reads on as far as being told that it is
-
+import difflib
 import errno
 import hashlib
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
-OLDEST = (3, 10)
+OLDEST: "tuple[int, int]" = (3, 10)  # Python 2 stops here: Python 3.10 or later is needed
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+MARKER = VENV / ".made-by-tracker"  # holds the real path of PYTHON, once .venv is complete
+
+# All but `test` are commands of tracker/cli, each with its own --help.
+COMMANDS = {
+    "demo": "serve with a local stand-in for GitHub and sample tasks",
+    "db": "create the database schema or bring it up to date; list its migrations",
+    "doctor": "check the database, its schema, GitHub and the cache",
+    "test": "run the tests; further words go to pytest",
+}
+HELP = """\
+Usage: python3 tracker.py [--unlocked] [COMMAND ...]
+
+Without a command, serve on http://127.0.0.1:8000 (HOST and PORT change that).
+
+Commands:
+%s
+
+Options:
+  --unlocked  install requirements.txt, where requirements.lock does not fit this machine
+  --version   print the version
+  --help      print this text; after a command, the help of the command"""
 
 
-def main(words: "list[str]") -> None:
+def main(arguments: "list[str]") -> None:
+    """Prepare the environment, then replace this process with the command."""
     if sys.version_info < OLDEST:
         fail("Python %d.%d or later is needed, and this is %d.%d" % (OLDEST + sys.version_info[:2]))
     if os.name != "posix":
         fail("Linux or macOS is needed; on Windows use WSL")
-    testing = words[:1] == ["test"]
+    unlocked = arguments[:1] == ["--unlocked"]
+    command = parse(arguments[unlocked:])
+    requirements = "requirements-dev" if command[1] == "pytest" else "requirements"
+    check_concurrency()
+    # SIGTERM and a closed terminal stop pip too, as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    for name in ("PYTHONHOME", "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONSAFEPATH"):
+        os.environ.pop(name, None)  # each changes what an import finds
+    os.environ["FLASK_SKIP_DOTENV"] = "1"  # else Flask reads a .env of the folders above, too
     mask = os.umask(0o022)  # PostgreSQL refuses root: another account must read its programs
     try:
-        make_environment("requirements-dev.txt" if testing else "requirements.txt")
+        prepare_environment(requirements, unlocked)
     except OSError as error:
-        remedy = {errno.ENOSPC: "free some space", errno.EACCES: "make the folder writable"}
-        advice = remedy.get(error.errno or 0, "see to that")
-        fail("can't make the environment in %s: %s; %s" % (VENV, error.strerror, advice))
+        remedies = {errno.ENOSPC: "free some space", errno.EACCES: "make the folder writable"}
+        remedy = remedies.get(error.errno or 0, "correct that and start again")
+        fail("can't create the environment in %s: %s; %s" % (VENV, error.strerror, remedy))
     os.umask(mask)
-    if testing:
-        command = ["-m", "pytest", *words[1:]]
-    elif words:
-        command = ["-m", "flask", *words]
-    else:
-        command = ["-m", "gunicorn", "wsgi:app"]
-    check_concurrency()
     os.chdir(ROOT)
     sys.stdout.flush()
     os.execv(PYTHON, [str(PYTHON), *command])
 
 
+def parse(arguments: "list[str]") -> "list[str]":
+    """Return the arguments for the environment's Python, or exit where it is not needed."""
+    if not arguments:
+        return ["-m", "gunicorn", "wsgi:app"]
+    command = arguments[0]
+    if command == "test":
+        return ["-m", "pytest", *arguments[1:]]
+    if command in COMMANDS:
+        return ["-m", "flask", "--app", "wsgi", *arguments]
+    if command in ("help", "--help", "-h"):
+        print(HELP % "\n".join("  %-12s%s" % item for item in COMMANDS.items()))
+        sys.exit()
+    if command == "--version":
+        text = (ROOT / "tracker" / "config.py").read_text(encoding="utf-8")
+        print("GitHub Task Tracker", *re.findall(r'^VERSION = "(.+)"', text, re.MULTILINE))
+        sys.exit()
+    words = [*COMMANDS, "--unlocked", "--version", "--help"]
+    similar = difflib.get_close_matches(command, words, 1)
+    hint = "did you mean %s?" % similar[0] if similar else "see python3 tracker.py --help"
+    if command in ("run", "serve"):  # `run` is Flask's development server: it starts no database
+        hint = "python3 tracker.py, without a command, serves"
+    return fail("unknown command %s; %s" % (shlex.quote(command), hint), code=2)
+
+
 def check_concurrency() -> None:
-    """Check the one setting that gunicorn reads by itself, before it comes to ours."""
+    """Check WEB_CONCURRENCY, which gunicorn reads before it loads our settings."""
     text = os.environ.pop("WEB_CONCURRENCY", "").strip()
     if text and not text.isdigit():
         fail("WEB_CONCURRENCY takes a whole number from 1 to 64, not %r" % text)
@@ -63,101 +114,183 @@ def check_concurrency() -> None:
         os.environ["WEB_CONCURRENCY"] = text
 
 
-def make_environment(requirements: str) -> None:
-    """Make .venv, or bring it up to date, unless it has all that the file names."""
-    if is_current(requirements):
-        return
-    with locked(ROOT):
-        if is_current(requirements):  # made by another start meanwhile
+def prepare_environment(requirements: str, unlocked: bool) -> None:
+    """Create .venv and install the requirements, unless both are done already."""
+    if is_foreign():
+        check_foreign_environment(requirements)
+    elif not is_current(requirements):
+        with locked_folder():
+            if is_current(requirements):  # another start has installed them meanwhile
+                return
+            if not is_complete():
+                create_environment()
+            install(requirements, unlocked)
+
+
+def is_foreign() -> bool:
+    """Return whether .venv is there, but not created by this script."""
+    if VENV.is_symlink() or not VENV.is_dir():
+        return os.path.lexists(VENV)
+    return any(VENV.iterdir()) and not any(VENV.glob(".made-by-*"))
+
+
+def check_foreign_environment(requirements: str) -> None:
+    """Check that an environment made by hand has the packages; change nothing in it."""
+    found = "has no bin/python; move it away"
+    if os.access(PYTHON, os.X_OK):
+        files = sorted({"requirements.txt", requirements + ".txt"})
+        missing = ", ".join(name for file in files for name in find_missing(file, exact=False))
+        if not missing:
             return
-        if not is_made():
-            say("Making an environment in %s, once" % VENV)
-            make_venv()
-        say("Installing %s" % requirements)
-        install(requirements)
-        for name in {requirements, "requirements.txt"}:
-            stamp(name).write_text(fingerprint(name))
+        lock = str(ROOT / (requirements + ".lock"))
+        command = " ".join(map(shlex.quote, [str(PYTHON), "-m", "pip", "install", "-r", lock]))
+        found = "lacks %s; run: %s" % (missing, command)
+    fail("%s was not created by tracker.py, and %s" % (VENV, found))
 
 
-def is_made() -> bool:
-    return marker().exists() and PYTHON.exists()
+def is_complete() -> bool:
+    """Return whether .venv is complete, and its Python still the one that it was created with."""
+    earlier = VENV / (".made-by-%s" % sys.implementation.cache_tag)  # as version 0.1 named it
+    try:
+        same = earlier.exists() or MARKER.read_text() == os.path.realpath(PYTHON)
+    except OSError:
+        return False
+    return same and os.access(PYTHON, os.X_OK)
 
 
 def is_current(requirements: str) -> bool:
+    """Return whether the requirements, as they are now, have been installed."""
     try:
-        return is_made() and stamp(requirements).read_text() == fingerprint(requirements)
+        return is_complete() and stamp(requirements).read_text() == fingerprint(requirements)
     except OSError:
         return False
 
 
-def marker() -> Path:
-    """A file that is there when the environment is whole, and of this Python."""
-    return VENV / (".made-by-%s" % sys.implementation.cache_tag)
-
-
 def stamp(requirements: str) -> Path:
-    """A file that tells what was installed."""
+    """Return the path of the file that holds the fingerprint of what was installed last."""
     return VENV / (".installed-%s" % requirements)
 
 
 def fingerprint(requirements: str) -> str:
-    # The one file includes the other.
-    texts = {(ROOT / name).read_bytes() for name in (requirements, "requirements.txt")}
-    return hashlib.sha256(b"".join(sorted(texts))).hexdigest()
+    # The requirements of the tests include those of the service.
+    names = [n + end for n in sorted({"requirements", requirements}) for end in (".txt", ".lock")]
+    return hashlib.sha256(b"\0".join((ROOT / name).read_bytes() for name in names)).hexdigest()
 
 
-def make_venv() -> None:
-    try:
-        import ensurepip  # noqa: F401
-        import venv  # noqa: F401
-    except ImportError:
-        fail(
-            "this Python has no venv module; install it (Debian, Ubuntu: sudo apt install "
-            "python%d.%d-venv)" % sys.version_info[:2]
-        )
+def create_environment() -> None:
+    """Create .venv anew, its marker first: what a killed start leaves is still known as ours."""
+    say("Creating an environment in %s, once" % VENV)
+    code, _ = run([sys.executable, "-I", "-c", "import ensurepip, venv"])
+    if code:
+        package = "python%d.%d-venv" % sys.version_info[:2]
+        fail("this Python has no venv module; install it (Debian: sudo apt install %s)" % package)
     VENV.mkdir(exist_ok=True)
-    code, errors = run([sys.executable, "-I", "-m", "venv", "--clear", str(VENV)])
+    MARKER.write_text("unfinished")
+    for path in set(VENV.iterdir()) - {MARKER}:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    code, lines = run([sys.executable, "-I", "-m", "venv", str(VENV)])
     if code:
-        fail("can't make the environment in %s: %s; is the disk full?" % (VENV, errors[-1]))
-    marker().touch()
+        fail("can't create the environment in %s: %s; is the disk full?" % (VENV, lines[-1]))
+    MARKER.write_text(os.path.realpath(PYTHON))
 
 
-def install(requirements: str) -> None:
-    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    code, lines = run([*pip, "--requirement", str(ROOT / requirements)])
+def install(requirements: str, unlocked: bool) -> None:
+    """Install the lock, or without it the short list, and check that the packages are there."""
+    file = requirements + (".txt" if unlocked else ".lock")
+    say("Installing %s" % file)
+    options = [] if unlocked else ["--require-hashes", "--only-binary", ":all:"]
+    pip = [str(PYTHON), "-I", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    code, lines = run([*pip, *options, "--requirement", str(ROOT / file)])
     if code:
-        errors = [line for line in lines if line.startswith("ERROR:")] or lines[-1:]
-        fail("pip can't install %s: %s" % (requirements, errors[0]))
+        fail("pip can't install %s: %s" % (file, explain(lines, unlocked)))
+    missing = ", ".join(find_missing(file, exact=True))
+    if missing:
+        advice = "see whether `pip config list` or PIP_TARGET names another folder"
+        fail("pip reports success, but %s lacks %s; %s" % (VENV, missing, advice))
+    for name in {"requirements", requirements}:
+        stamp(name).write_text(fingerprint(name))
 
 
-def run(command: list[str]) -> tuple[int, list[str]]:
-    """Run a program; give its exit code and what it said, or where that is nothing, the code."""
+def explain(lines: "list[str]", unlocked: bool) -> str:
+    """Return the reason for pip's failure and the remedy, from what pip printed."""
+    output = "\n".join(lines)
+    (VENV / "pip.log").write_text(output, encoding="utf-8")
+    changed = re.search(r"DO NOT MATCH THE HASHES.*\n +(\S+)", output)
+    missing = re.search(r"No matching distribution found for (\S+)", output)
+    broken = re.findall(r"Retry\(total=0.*connection broken by '(.*)'", output)
+    if changed:
+        remedy = "see which package index `pip config list` names, and start again"
+        return "the file for %s has another hash than the lock; %s" % (changed.group(1), remedy)
+    if missing and broken:
+        parts = [part.strip(" .") for part in re.split(r"['\"()\[\]<>]|: ", broken[-1])]
+        reasons = [part for part in parts if " " in part and "=" not in part] or broken
+        return "can't reach the package index: %s; check the network" % reasons[-1]
+    if missing:
+        remedy = "see " + str(VENV / "pip.log")
+        if not unlocked:
+            remedy = "python3 tracker.py --unlocked installs requirements.txt instead"
+        return "the package index has no %s for this machine; %s" % (missing.group(1), remedy)
+    errors = re.findall(r"^ *(?:ERROR: )+(?!Exception:)(.+)", output, re.MULTILINE) or lines
+    return "%s; see %s" % (errors[-1], VENV / "pip.log")
+
+
+def find_missing(file: str, exact: bool) -> "list[str]":
+    """Return the packages of a requirements file that .venv lacks.
+
+    With `exact` the version counts too, and a package with a marker may be absent.
+    """
+    from importlib import metadata
+
+    folders = [str(path) for path in VENV.glob("lib/python3*/site-packages")]
+    pins = re.findall(r"^([\w.-]+)==([^\s;]+)( *;)?", (ROOT / file).read_text(), re.MULTILINE)
+    missing = []
+    for name, version, marker in pins:
+        aliases = {name, name.replace("-binary", "")}  # psycopg2 may have been built from source
+        found = [metadata.distributions(name=alias, path=folders) for alias in aliases]
+        versions = [distribution.version for group in found for distribution in group]
+        if version not in versions and not (marker if exact else versions):
+            missing.append(name)
+    return list(dict.fromkeys(missing))
+
+
+def run(command: "list[str]") -> "tuple[int, list[str]]":
+    """Run a program in the checkout; return its exit code and its output, of one line at least."""
     process = subprocess.Popen(
         command,
+        cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
+        close_fds=False,  # so it keeps the lock on the checkout if this process is killed
         start_new_session=True,
     )
     try:
         output, _ = process.communicate()
     except BaseException:
-        # pip runs programs too, which must not write on behind the back of the next start.
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # the programs that pip runs, too
         process.wait()
         raise
     return process.returncode, output.split("\n")[:-1] or ["exit code %d" % process.returncode]
 
 
 @contextmanager
-def locked(folder: Path) -> "Iterator[None]":
-    """Let one start at a time pass."""
+def locked_folder() -> "Iterator[None]":
+    """Lock the checkout, so that one start at a time changes .venv; print a line before waiting."""
     import fcntl
 
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(ROOT, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.set_inheritable(descriptor, True)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another start to finish its install")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
@@ -167,13 +300,12 @@ def say(text: str) -> None:
     print("tracker: %s ..." % text, file=sys.stderr, flush=True)
 
 
-def fail(text: str) -> None:
-    sys.exit("error: %s" % text)
+def fail(text: str, code: int = 1) -> "NoReturn":
+    print("error: %s" % text, file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    # As Ctrl-C it ends what this has started too.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         main(sys.argv[1:])
     except KeyboardInterrupt:

@@ -1,93 +1,104 @@
-"""The launcher, copied alone beside programs that only tell how they were run."""
+"""The launcher: its command line, and the environment that it creates or finds."""
 
 import os
-import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from service import PATIENCE, ROOT, members, wait_for
-
-TELL = "import os, sys; print(sys.prefix, os.getcwd(), sys.argv[1:], sep='|')"
-Done = subprocess.CompletedProcess[str]
-
-
-def launch(folder: Path, *words: str, **variables: str) -> Done:
-    """Run the folder's launcher, from another folder."""
-    return subprocess.run(
-        [sys.executable, str(folder / "tracker.py"), *words],
-        cwd="/",
-        env={**os.environ, "PIP_NO_INDEX": "1", **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def told(folder: Path, *words: str) -> str:
-    return f"{folder / '.venv'}|{folder}|{list(words)}\n"
-
-
-def fresh(folder: Path) -> Path:
-    """Make a checkout that needs no packages."""
-    folder.mkdir(parents=True)
-    shutil.copy(ROOT / "tracker.py", folder)
-    for name in ("gunicorn", "flask", "pytest"):
-        (folder / f"{name}.py").write_text(TELL)
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        (folder / name).touch()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Done]]:
-    """A checkout after its first start, made by two at once, and what they said."""
-    pytest.importorskip("ensurepip")
-    folder = fresh(tmp_path_factory.mktemp("launcher").resolve() / "a b'c")
-    with ThreadPoolExecutor(2) as threads:
-        return folder, list(threads.map(lambda _: launch(folder), range(2)))
+from helpers import PATIENCE, ROOT, members, wait_for
+from launcher import (
+    build_wheel,
+    contents,
+    copy_checkout,
+    environment,
+    first_starts,
+    launch,
+    new_checkout,
+    reported,
+)
+from tracker.cli import commands
+from tracker.config import VERSION
 
 
 @pytest.fixture
-def folder(first: tuple[Path, list[Done]], tmp_path: Path) -> Path:
-    """A checkout that has been started before, for one test to change."""
-    folder = tmp_path.resolve() / "a b'c"
-    shutil.copytree(first[0], folder, symlinks=True)
-    return folder
+def folder(tmp_path: Path) -> Path:
+    """A checkout that has been started before."""
+    return copy_checkout(tmp_path)
 
 
-def test_of_two_first_starts_at_once_one_makes_the_environment_and_both_serve(
-    first: tuple[Path, list[Done]],
-) -> None:
-    folder, both = first
-    assert [(done.returncode, done.stdout) for done in both] == [(0, told(folder, "wsgi:app"))] * 2
-    said = [line for done in both for line in done.stderr.splitlines() if "tracker:" in line]
-    assert [line.split()[:2] for line in said] == [
-        ["tracker:", "Making"],
-        ["tracker:", "Installing"],
-    ]
+def test_two_first_starts_create_one_environment_and_both_serve() -> None:
+    folder, starts, _ = first_starts()
+    assert [(done.returncode, done.stdout) for done in starts] == [
+        (0, reported(folder, "wsgi:app"))
+    ] * 2
+    said = [line.split()[:2] for done in starts for line in done.stderr.splitlines()]
+    assert sorted(said) == [["tracker:", w] for w in ("Creating", "Installing", "Waiting")]
 
 
-def test_a_later_start_makes_nothing(folder: Path) -> None:
-    before = {path: path.lstat().st_mtime_ns for path in (folder / ".venv").rglob("*")}
+def test_no_module_of_the_callers_folder_runs() -> None:
+    folder, _, record = first_starts()
+    # The caller's own Python reads PYTHONPATH before it reads the launcher.
+    assert set(record.read_text().splitlines()) == {f"sitecustomize {folder / 'tracker.py'}"}
+
+
+def test_a_later_start_installs_nothing(folder: Path) -> None:
+    before = contents(folder / ".venv")
     start = time.monotonic()
     done = launch(folder)
     assert time.monotonic() - start < 3
-    assert (done.returncode, done.stdout, done.stderr) == (0, told(folder, "wsgi:app"), "")
-    after = {path: path.lstat().st_mtime_ns for path in (folder / ".venv").rglob("*")}
-    assert after == before
+    assert (done.returncode, done.stdout, done.stderr) == (0, reported(folder, "wsgi:app"), "")
+    assert contents(folder / ".venv") == before
 
 
-@pytest.mark.parametrize("value", ["many", "1.5", "-1"])
-def test_a_wrong_setting_that_gunicorn_reads_first_is_told_in_one_line(
-    folder: Path, value: str
-) -> None:
+@pytest.mark.parametrize("option", ["--help", "-h", "help"])
+def test_help_is_printed_and_nothing_installed(tmp_path: Path, option: str) -> None:
+    folder = new_checkout(tmp_path / "project")
+    done = launch(folder, option, WEB_CONCURRENCY="many")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\n  doctor " in done.stdout
+    assert not (folder / ".venv").exists()
+
+
+def test_help_lists_every_command_of_ours() -> None:
+    listed = launch(ROOT, "--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
+    names = {command.name for command in commands}
+    assert {line.split()[0] for line in listed.splitlines()} == {"test", *names}
+
+
+def test_the_version_is_printed_and_nothing_installed(tmp_path: Path) -> None:
+    folder = new_checkout(tmp_path / "project")
+    config = folder / "tracker" / "config.py"
+    config.write_text(f"import absent\n{config.read_text()}")
+    done = launch(folder, "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"GitHub Task Tracker {VERSION}\n"
+    assert not (folder / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("dcotor", "did you mean doctor?"),
+        ("--unlock", "did you mean --unlocked?"),
+        ("shell", "see python3 tracker.py --help"),
+        ("run", "python3 tracker.py, without a command, serves"),
+    ],
+)
+def test_an_unknown_command_is_refused_with_a_hint(tmp_path: Path, command: str, hint: str) -> None:
+    folder = new_checkout(tmp_path / "project")
+    done = launch(folder, command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: unknown command {command}; {hint}\n"
+    assert not (folder / ".venv").exists()
+
+
+@pytest.mark.parametrize("value", ["auto", "1.5", "-1"])
+def test_a_wrong_web_concurrency_is_refused_in_one_line(folder: Path, value: str) -> None:
     done = launch(folder, WEB_CONCURRENCY=value)
     assert (done.returncode, done.stdout) == (1, "")
     assert (
@@ -96,103 +107,102 @@ def test_a_wrong_setting_that_gunicorn_reads_first_is_told_in_one_line(
 
 
 @pytest.mark.parametrize("value", ["", " ", " 3 "])
-def test_a_setting_that_gunicorn_reads_first_may_be_empty_or_padded(
-    folder: Path, value: str
-) -> None:
+def test_web_concurrency_may_be_empty_or_padded(folder: Path, value: str) -> None:
     (folder / "gunicorn.py").write_text("import os; print(os.environ.get('WEB_CONCURRENCY'))")
     assert launch(folder, WEB_CONCURRENCY=value).stdout == f"{value.strip() or None}\n"
 
 
-def test_words_go_to_flask_and_after_test_to_pytest(folder: Path) -> None:
-    assert launch(folder, "db", "init").stdout == told(folder, "db", "init")
-    testing = launch(folder, "test", "-k", "a b")
-    assert testing.stdout == told(folder, "-k", "a b")
-    assert "Installing requirements-dev.txt" in testing.stderr
+def test_commands_go_to_flask_and_tests_to_pytest(folder: Path) -> None:
+    done = launch(folder, "db", "init", FLASK_APP="other")
+    assert done.stdout == reported(folder, "--app", "wsgi", "db", "init")
+    done = launch(folder, "test", "-k", "a b")
+    assert done.stdout == reported(folder, "-k", "a b")
+    assert "Installing requirements-dev.lock" in done.stderr
     assert launch(folder, "test").stderr == launch(folder).stderr == ""
 
 
-def test_changed_requirements_are_installed_and_what_fails_is_told_in_one_line(
-    folder: Path,
-) -> None:
-    requirements = folder / "requirements.txt"
-    requirements.write_text("-r absent.txt\n")
-    for _ in range(2):
-        done = launch(folder)
-        assert (done.returncode, done.stdout) == (1, "")
-        installing, error = done.stderr.splitlines()
-        assert installing.startswith("tracker: Installing requirements.txt")
-        assert error.startswith("error: pip can't install requirements.txt: ")
-        assert "absent.txt" in error
-    requirements.write_text("# none\n")
-    assert launch(folder).stdout == told(folder, "wsgi:app")
-    assert launch(folder).stderr == ""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_start_that_is_cut_short_ends_pip(folder: Path, number: signal.Signals) -> None:
+    (folder / "requirements.lock").write_text(build_wheel(folder))
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        index.settimeout(PATIENCE)
+        url = f"http://127.0.0.1:{index.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, str(folder / "tracker.py")],
+            env=environment(folder, PIP_NO_INDEX="", PIP_INDEX_URL=url),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            connection, _ = index.accept()
+            (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+            assert process.wait(PATIENCE) == 128 + number
+            assert not members(process.pid, folder)
+            connection.close()
+        finally:
+            for left in members(process.pid, folder):
+                left.kill()
+            process.wait(PATIENCE)
+    done = launch(folder)
+    assert "Installing requirements.lock" in done.stderr
+    assert done.stdout == reported(folder, "wsgi:app")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_start_that_is_cut_short_ends_its_pip_and_the_next_one_installs(
-    folder: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    started = tmp_path / "started"
-    stub = tmp_path / "stub" / "pip.py"
-    stub.parent.mkdir()
-    stub.write_text(f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(60)")
-    (folder / "requirements.txt").write_text("# changed\n")
+@pytest.mark.slow
+def test_a_creation_that_was_killed_is_repeated(tmp_path: Path) -> None:
+    folder = new_checkout(tmp_path / "project")
     process = subprocess.Popen(
         [sys.executable, str(folder / "tracker.py")],
-        env={**os.environ, "PYTHONPATH": str(stub.parent)},
+        env=environment(folder),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
-    try:
-        wait_for(started.exists)
-        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-        assert process.wait(PATIENCE) == 128 + number
-        assert not members(process.pid, folder)
-    finally:
-        for left in members(process.pid, folder):
-            left.kill()
-        process.wait(PATIENCE)
+    wait_for((folder / ".venv" / "pyvenv.cfg").exists)
+    process.kill()
+    process.wait()
     done = launch(folder)
-    assert "Installing requirements.txt" in done.stderr
-    assert done.stdout == told(folder, "wsgi:app")
+    assert (done.returncode, done.stdout) == (0, reported(folder, "wsgi:app"))
+    assert [line.split()[1] for line in done.stderr.splitlines()] == [
+        "Waiting",  # for the rest of the killed start, which still writes
+        "Creating",
+        "Installing",
+    ]
 
 
-def test_a_broken_environment_is_made_anew(folder: Path) -> None:
+def test_an_environment_that_lost_its_python_is_recreated(folder: Path) -> None:
     python = folder / ".venv" / "bin" / "python"
     python.unlink()
     python.symlink_to(folder / "gone")
     done = launch(folder)
-    assert "Making" in done.stderr
-    assert done.stdout == told(folder, "wsgi:app")
+    assert "Creating" in done.stderr
+    assert done.stdout == reported(folder, "wsgi:app")
 
 
-def test_a_python_without_venv_is_told_in_one_line(tmp_path: Path) -> None:
-    folder = fresh(tmp_path / "project")
-    stub = tmp_path / "stub" / "ensurepip.py"
-    stub.parent.mkdir()
-    stub.write_text("raise ImportError")
-    done = launch(folder, PYTHONPATH=str(stub.parent))
+def test_a_python_without_venv_is_reported_in_one_line(tmp_path: Path) -> None:
+    folder = new_checkout(tmp_path / "project")
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True
+    )
+    python = tmp_path / "bare" / "bin" / "python"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    blocker = tmp_path / "bare" / "lib" / version / "site-packages" / "sitecustomize.py"
+    blocker.write_text("import sys; sys.modules['ensurepip'] = None")
+    done = subprocess.run(
+        [str(python), str(folder / "tracker.py")], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 1
-    making, error = done.stderr.splitlines()
-    assert making.startswith("tracker: Making")
+    creating, error = done.stderr.splitlines()
+    assert creating.startswith("tracker: Creating")
     assert error.startswith("error: this Python has no venv module; install it")
     assert not (folder / ".venv").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_is_read_only_is_told_in_one_line(tmp_path: Path) -> None:
-    folder = fresh(tmp_path / "project")
+def test_a_read_only_checkout_is_reported_in_one_line(tmp_path: Path) -> None:
+    folder = new_checkout(tmp_path / "project")
     folder.chmod(0o555)
     done = launch(folder)
     folder.chmod(0o755)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("Permission denied; make the folder writable")
-
-
-def test_requirements_that_are_not_there_are_told_in_one_line(folder: Path) -> None:
-    (folder / "requirements.txt").unlink()
-    done = launch(folder)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert "Traceback" not in done.stderr
