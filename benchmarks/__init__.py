@@ -1,1 +1,1 @@
-"""How fast the service is: beside other ways to build it, and as its data grow."""
+"""Measure the service: beside other designs, as its data grow, and while other clients wait."""

@@ -1,4 +1,4 @@
-"""The part "peers": our service beside other ways to build it, in turn."""
+"""The part "peers": measure our service and its peers under the same workloads."""
 
 from collections.abc import Sequence, Set
 from contextlib import ExitStack
@@ -8,94 +8,135 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import github, server
-from benchmarks.load import WRITES, Load, LoadFailed, measure
-from benchmarks.services import (
-    SERVICES,
-    Running,
-    Service,
-    environment,
-    prepare,
-    running,
-)
+from benchmarks.failures import LoadFailed
+from benchmarks.load import COUNT_CHANGES, LoadResult, measure
+from benchmarks.processes import RunningService, running
+from benchmarks.services import Service, environment, prepare
 
-MOMENTS = ("pushed_at", "metadata_fetched_at", "created_at", "updated_at")
+TIMES = ("pushed_at", "metadata_fetched_at", "created_at", "updated_at")
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One service under one work, in one round."""
+class Plan:
+    """What the part measures, and for how long."""
+
+    services: Sequence[Service]  # ours first
+    workloads: Sequence[str]
+    clients: int
+    rounds: int
+    seconds: int
+    tasks: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One service under one workload, in one round."""
 
     round: int
-    work: str
+    workload: str
     service: str
-    load: Load
+    result: LoadResult
 
 
-def run(works: Sequence[str], *, rounds: int, seconds: int, tasks: int) -> list[Turn]:
-    """Measure each service under each work, one service at a time, round after round.
+def run(plan: Plan) -> list[Measurement]:
+    """Measure each service under each workload, one service at a time, round after round.
 
     Raises:
-        LoadFailed: a service does not do what ours does, or a request failed.
+        LoadFailed: a request failed, or a service responded differently from ours.
+        StartFailed: a service did not start.
     """
-    turns = []
+    measurements = []
     with ExitStack() as stack:
         postgres = stack.enter_context(server.running())
         url, _ = stack.enter_context(github.running())
-        settings = {
-            service: environment(
-                postgres.url(service.borrows or service.name),
-                GITHUB_API_BASE=url,
-                GITHUB_CACHE=str(postgres.folder.with_name("github-cache.sqlite")),
+        variables = {
+            service.name: environment(
+                postgres.url(service.database_of or service.name),
+                postgres.cache(service.name),
+                url,
+                clients=plan.clients,
             )
-            for service in SERVICES
+            for service in plan.services
         }
-        keep_tasks(postgres, settings, tasks)
-        for number in range(1, rounds + 1):
-            for work in works:
-                for service in SERVICES:
-                    if service.works and work not in service.works:
+        _create_databases(postgres, variables, plan)
+        for number in range(1, plan.rounds + 1):
+            for workload in plan.workloads:
+                for service in plan.services:
+                    if service.workloads and workload not in service.workloads:
                         continue
-                    with running(service, settings[service]) as process:
-                        load = measure(process, work, tasks=tasks, seconds=seconds)
-                    if work in WRITES:
-                        check_writes(postgres, service, work, tasks, load)
-                        postgres.restore(service.name)
-                    turns.append(Turn(number, work, service.name, load))
+                    result = _measure(postgres, service, variables[service.name], workload, plan)
+                    measurements.append(Measurement(number, workload, service.name, result))
                     print(
-                        f"round {number}  {work:12}  {service.title:22}"
-                        f"{load.throughput:9.0f} requests/s  p99 {load.p99:8.1f} ms"
-                        f"{load.cpu:8.2f} ms CPU{load.memory:6.0f} MiB",
+                        f"round {number}  {workload:12}  {service.title:23}"
+                        f"{result.throughput:9.0f} requests/s  p99 {result.p99:8.1f} ms"
+                        f"{result.cpu:8.2f} ms CPU{result.memory:6.0f} MiB",
                         flush=True,
                     )
-    return turns
+    return measurements
 
 
-def keep_tasks(
-    postgres: server.Server, settings: dict[Service, dict[str, str]], tasks: int
-) -> None:
-    """Give each service a database with the same tasks, and see that it answers as ours does."""
-    expected: dict[str, Any] | None = None
-    for service in SERVICES:
-        if not service.prepare:
-            continue
-        postgres.create(service.name)
-        prepare(service, settings[service])
-        postgres.seed(service.name, tasks)
-        postgres.keep(service.name)
-        with running(service, settings[service]) as process:
-            answers = ask(process, tasks)
-        expected = expected or answers
-        for name, answer in answers.items():
-            if answer != expected[name]:
-                raise LoadFailed(
-                    f"{service.title}: {name} differs\n{answer}\nours: {expected[name]}"
-                )
+def _measure(
+    postgres: server.Server,
+    service: Service,
+    variables: dict[str, str],
+    workload: str,
+    plan: Plan,
+) -> LoadResult:
+    with running(service, variables) as process:
+        result = measure(
+            process, workload, tasks=plan.tasks, seconds=plan.seconds, clients=plan.clients
+        )
+    if workload in COUNT_CHANGES:
+        statement = COUNT_CHANGES[workload].format(tasks=plan.tasks)
+        ((changes,),) = postgres.execute(service.name, statement)
         postgres.restore(service.name)
+        if changes < result.requests:
+            raise LoadFailed(
+                f"{service.title}: {result.requests} requests of {workload} made "
+                f"{changes} changes in the table"
+            )
+    return result
 
 
-def ask(service: Running, tasks: int) -> dict[str, Any]:
-    """Ask for what the works will ask for, and give what every service should say alike."""
-    one = f"/tasks/{tasks // 2}"
+def _create_databases(
+    postgres: server.Server, variables: dict[str, dict[str, str]], plan: Plan
+) -> None:
+    """Create a database with the same tasks for each service, and compare its responses to ours."""
+    own = [service for service in plan.services if service.prepare]
+    expected: dict[str, Any] = {}
+    for service in own:
+        postgres.create(service.name)
+        prepare(service, variables[service.name])
+        postgres.seed(service.name, plan.tasks)
+        postgres.snapshot(service.name)
+        with running(service, variables[service.name]) as process:
+            responses = _reads(process, plan.tasks) | _others(process, plan.tasks)
+        postgres.restore(service.name)
+        expected = expected or responses
+        _compare(service, responses, expected)
+    for service in plan.services:
+        if service.database_of:
+            with running(service, variables[service.name]) as process:
+                _compare(service, _reads(process, plan.tasks), expected)
+
+
+def _compare(service: Service, responses: dict[str, Any], expected: dict[str, Any]) -> None:
+    for name, response in responses.items():
+        if response != expected[name]:
+            raise LoadFailed(
+                f"{service.title}: {name} differs from ours\n{response}\nours: {expected[name]}"
+            )
+
+
+def _reads(service: RunningService, tasks: int) -> dict[str, Any]:
+    """Return the parts of a task's response in which all services agree."""
+    response = service.call("GET", _path(tasks))
+    return {"a task": _comparable(response.json()), "its ETag": response.headers["ETag"]}
+
+
+def _others(service: RunningService, tasks: int) -> dict[str, Any]:
+    """Send a request of each other workload, and return the parts in which all services agree."""
+    one = _path(tasks)
     known = service.call("GET", one)
     unchanged = service.call("GET", one, headers={"If-None-Match": known.headers["ETag"]})
     fields = {"title": " Try it ", "repository": "pallets/flask", "tags": ["upgrade"]}
@@ -103,50 +144,46 @@ def ask(service: Running, tasks: int) -> dict[str, Any]:
     refused = service.call("POST", "/tasks", json={**fields, "title": "", "status": "lost"})
     status = "open" if known.json()["status"] == "done" else "done"
     changed = service.call("PATCH", one, json={"status": status})
-    again = service.call("GET", one, headers={"If-None-Match": known.headers["ETag"]})
-    own = {"created_at", "updated_at", "metadata_fetched_at"}  # each has its own clock
+    modified = service.call("GET", one, headers={"If-None-Match": known.headers["ETag"]})
+    clock = {"created_at", "updated_at", "metadata_fetched_at"}
     return {
-        "a task": _comparable(known.json()),
-        "its ETag": known.headers["ETag"],
         "304": (unchanged.status_code, unchanged.content, unchanged.headers["ETag"]),
-        "a page": [_comparable(task) for task in _page(service, "", own_newest=True)],
+        # The first task is the one that was created above.
+        "a page": [_comparable(task) for task in _page(service)[1:]],
         "a filtered page": [task["id"] for task in _page(service, "&status=in_progress")],
-        "a search": [[task["id"] for task in _page(service, f"&q={word}")] for word in _words()],
-        "creating": (created.status_code, _comparable(created.json(), without=own)),
+        "a search": [
+            [task["id"] for task in _page(service, f"&q={word}")] for word in _searched_words()
+        ],
+        "a created task": (created.status_code, _comparable(created.json(), without=clock)),
         "its fields": sorted(created.json()),
-        "refusing": refused.status_code in (400, 422),
-        "changing": (changed.status_code, _comparable(changed.json(), without={"updated_at"})),
-        "its time": changed.json()["updated_at"] > known.json()["updated_at"],
-        "no 304": (again.status_code, again.json()["version"]),
+        "a refused task": refused.status_code in (400, 422),
+        "a changed task": (changed.status_code, _comparable(changed.json(), {"updated_at"})),
+        "its updated_at": changed.json()["updated_at"] > known.json()["updated_at"],
+        "a changed version": (modified.status_code, modified.json()["version"]),
     }
 
 
-def check_writes(
-    postgres: server.Server, service: Service, work: str, tasks: int, load: Load
-) -> None:
-    """See in the table that each request has changed something."""
-    ((changes,),) = postgres.execute(service.name, WRITES[work].format(tasks=tasks))
-    if changes < load.requests:
-        raise LoadFailed(f"{service.title}: {load.requests} of {work} made {changes} changes")
+def _path(tasks: int) -> str:
+    return f"/tasks/{tasks // 2}"
 
 
-def _page(service: Running, query: str, *, own_newest: bool = False) -> list[dict[str, Any]]:
-    answer = service.call("GET", f"/tasks?limit=100{query}").json()
-    found: list[dict[str, Any]] = answer if isinstance(answer, list) else answer["results"]
-    return found[1:] if own_newest else found  # the newest is what `ask` has created
+def _page(service: RunningService, query: str = "") -> list[dict[str, Any]]:
+    page = service.call("GET", f"/tasks?limit=100{query}").json()
+    found: list[dict[str, Any]] = page if isinstance(page, list) else page["results"]
+    return found
 
 
-def _words() -> list[str]:
-    """Give the words that load.lua searches for."""
+def _searched_words() -> list[str]:
+    """Return the words that load.lua searches for."""
     text = Path(__file__).with_name("load.lua").read_text()
     (line,) = [line for line in text.splitlines() if line.startswith("local subjects")]
     return line.split('"')[1::2]
 
 
 def _comparable(task: dict[str, Any], without: Set[str] = frozenset()) -> dict[str, Any]:
-    """Give the task in one spelling of its moments."""
-    values = {name: value for name, value in sorted(task.items()) if name not in without}
-    for name in MOMENTS:
-        if values.get(name):
-            values[name] = datetime.fromisoformat(values[name])
-    return values
+    """Return the task with its times parsed, since services format them differently."""
+    return {
+        name: datetime.fromisoformat(value) if name in TIMES and value else value
+        for name, value in sorted(task.items())
+        if name not in without
+    }

@@ -1,4 +1,4 @@
-"""GitHub's stand-in as a process of its own, whose CPU time is nobody's but its own."""
+"""Run GitHub's stand-in in a process of its own, so that its CPU time is not the service's."""
 
 import subprocess
 import sys
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tracker.demo.github import GitHub
+from tracker.demo.github import Fault, GitHub
 
-FEW = 50  # repositories that the stand-in knows, besides the demo's
+KNOWN = 50  # repositories that the stand-in knows, besides the demo's
 
 
 def repositories(number: int) -> list[dict[str, Any]]:
-    """Make up so many repositories, in the form of the demo's."""
+    """Return made-up repositories, in the format of the demo's."""
     languages = ("Python", "Go", "TypeScript", "Rust", "Java", None)
     return [
         {
@@ -34,14 +34,17 @@ def repositories(number: int) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def running() -> Iterator[tuple[str, Callable[[], int]]]:
-    """Give the stand-in's URL, and a function to count the calls since it was last asked."""
+def running(delay: float = 0.0) -> Iterator[tuple[str, Callable[[], int]]]:
+    """Run the stand-in for the time of the block; each response takes `delay` seconds.
+
+    Yields its URL, and a function that returns the number of calls since it was last called.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.github"],
+        [sys.executable, "-m", "benchmarks.github", str(delay)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C reaches the whole group
+        start_new_session=True,  # Ctrl-C would reach the whole process group
     )
     stdin, stdout = process.stdin, process.stdout
     assert stdin
@@ -51,14 +54,16 @@ def running() -> Iterator[tuple[str, Callable[[], int]]]:
         print(file=stdin, flush=True)
         return int(stdout.readline())
 
-    with process:  # closes the pipe, which ends it
+    with process:  # closes the pipe, which ends the process
         yield stdout.readline().strip(), count
 
 
-def main() -> None:
-    """Serve until standard input closes, and answer each line of it with the number of calls."""
+def main(delay: float) -> None:
+    """Serve until standard input closes; write the number of calls for each line read from it."""
     with GitHub() as github:
-        github.repositories |= {each["full_name"]: each for each in repositories(FEW)}
+        github.repositories |= {each["full_name"]: each for each in repositories(KNOWN)}
+        if delay:
+            github.fault = Fault(delay=delay)
         print(github.url, flush=True)
         for _ in sys.stdin:
             with github.lock:
@@ -68,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(float(sys.argv[1]))

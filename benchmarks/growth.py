@@ -1,124 +1,136 @@
-"""The part "growth": our service with ever more tasks, and how often it asks GitHub."""
+"""The part "growth": measure our service with more and more tasks, and count calls to GitHub."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
 
 from benchmarks import github, server
-from benchmarks.load import CONNECTIONS, Load, LoadFailed, measure
-from benchmarks.services import OURS, Running, environment, prepare, running
-from tracker.tasks.pagination import DEFAULT_SORT, Cursor
+from benchmarks.failures import LoadFailed
+from benchmarks.load import CLIENTS, LoadResult, measure
+from benchmarks.processes import RunningService, running
+from benchmarks.services import OURS, environment, prepare
 
-WORKS = ("first-page", "far-page", "short-search", "post")
-PER_PAGE = 30
-FAR = 1_000  # the far page's number
-CREATES = 1_000
+WORKLOADS = ("first-page", "far-page", "short-search", "post")
+PER_PAGE = 30  # the API's default
+FAR_PAGE = 1_000  # the page's number
+CREATIONS = 1_000
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Our service with so many tasks under one work, in one round."""
+class Measurement:
+    """Our service with so many tasks under one workload, in one round."""
 
     round: int
-    work: str
+    workload: str
     tasks: int
-    load: Load
+    result: LoadResult
 
 
 @dataclass(frozen=True)
 class Calls:
-    """How often GitHub was asked for CREATES creations."""
+    """The number of calls to GitHub for CREATIONS creations."""
 
     processes: int
-    cold: int
-    warm: int
+    first: int  # with an empty cache
+    again: int
 
 
-def run(sizes: Sequence[int], *, rounds: int, seconds: int) -> list[Turn]:
-    """Measure each work with each number of tasks, round after round."""
-    turns = []
+def run(sizes: Sequence[int], *, rounds: int, seconds: int) -> list[Measurement]:
+    """Measure each workload with each number of tasks, round after round."""
+    measurements = []
     with ExitStack() as stack:
         postgres = stack.enter_context(server.running())
         url, _ = stack.enter_context(github.running())
-        cache = str(postgres.folder.with_name("github-cache.sqlite"))
-        settings = {
-            size: environment(postgres.url(f"ours_{size}"), GITHUB_API_BASE=url, GITHUB_CACHE=cache)
+        variables = {
+            size: environment(postgres.url(f"ours_{size}"), postgres.cache("ours"), url)
             for size in sizes
         }
+        cursors = {}
         for size in sizes:
             print(f"seeding {size} tasks", flush=True)
             postgres.create(f"ours_{size}")
-            prepare(OURS, settings[size])
+            prepare(OURS, variables[size])
             postgres.seed(f"ours_{size}", size)
-        # Where page 1,000 begins, or where there is none, page 1.
-        cursors = {size: _cursor(postgres, size) for size in sizes}
+            with running(OURS, variables[size]) as process:
+                cursors[size] = _far_cursor(process)
         for number in range(1, rounds + 1):
-            for work in WORKS:
+            for workload in WORKLOADS:
                 for size in sizes:
-                    name = work if work != "far-page" or cursors[size] else "first-page"
-                    with running(OURS, settings[size]) as process:
-                        load = measure(
-                            process, name, tasks=size, seconds=seconds, cursor=cursors[size]
+                    without = workload == "far-page" and not cursors[size]
+                    with running(OURS, variables[size]) as process:
+                        result = measure(
+                            process,
+                            "first-page" if without else workload,
+                            tasks=size,
+                            seconds=seconds,
+                            cursor=cursors[size],
                         )
-                    if work == "post":
-                        _forget(postgres, size)
-                    turns.append(Turn(number, work, size, load))
+                    if workload == "post":
+                        _remove_created(postgres, size)
+                    measurements.append(Measurement(number, workload, size, result))
                     print(
-                        f"round {number}  {work:12}{size:9} tasks{load.throughput:9.0f} requests/s"
-                        f"  p50 {load.p50:7.1f} ms{load.cpu:8.2f} ms CPU",
+                        f"round {number}  {workload:12}{size:9} tasks"
+                        f"{result.throughput:9.0f} requests/s"
+                        f"  p50 {result.p50:7.1f} ms{result.cpu:8.2f} ms CPU",
                         flush=True,
                     )
-    return turns
+    return measurements
 
 
 def count_calls() -> list[Calls]:
-    """Count the calls to GitHub for CREATES tasks on a few repositories, and for as many again."""
+    """Count the calls to GitHub for CREATIONS creations, and for as many again."""
     counted = []
     for processes in (1, 4):
         with server.running() as postgres, github.running() as (url, count):
-            settings = environment(
+            variables = environment(
                 postgres.url("ours"),
-                GITHUB_API_BASE=url,
-                GITHUB_CACHE=str(postgres.folder.with_name("github-cache.sqlite")),
+                postgres.cache("ours"),
+                url,
                 WEB_CONCURRENCY=str(processes),
             )
             postgres.create("ours")
-            prepare(OURS, settings)
-            with running(OURS, settings) as process:
+            prepare(OURS, variables)
+            with running(OURS, variables) as process:
                 numbers = []
                 for _ in range(2):
                     _create(process)
                     numbers.append(count())
         counted.append(Calls(processes, *numbers))
-        print(f"{CREATES} creates, {processes} processes: {numbers} calls to GitHub", flush=True)
+        print(f"{CREATIONS} creations, {processes} processes: {numbers} calls", flush=True)
     return counted
 
 
-def _create(service: Running) -> None:
-    names = [repository["full_name"] for repository in github.repositories(github.FEW)]
+def _create(service: RunningService) -> None:
+    names = [repository["full_name"] for repository in github.repositories(github.KNOWN)]
 
     def create(number: int) -> int:
         fields = {"title": f"Task {number}", "repository": names[number % len(names)]}
         return service.call("POST", "/tasks", json=fields).status_code
 
-    with ThreadPoolExecutor(CONNECTIONS) as clients:
-        statuses = set(clients.map(create, range(CREATES)))
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        statuses = set(clients.map(create, range(CREATIONS)))
     if statuses != {201}:
-        raise LoadFailed(f"creating answered {sorted(statuses)}")
+        raise LoadFailed(f"creations got the statuses {sorted(statuses)}, not only 201")
 
 
-def _cursor(postgres: server.Server, size: int) -> str:
-    rows = postgres.execute(
-        f"ours_{size}",
-        "SELECT created_at, id FROM tasks ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET %s",
-        ((FAR - 1) * PER_PAGE - 1,),
-    )
-    return str(Cursor(DEFAULT_SORT, *rows[0])) if rows else ""
+def _far_cursor(service: RunningService) -> str:
+    """Walk to page FAR_PAGE, in larger steps, and return its cursor; empty if there are fewer."""
+    remaining, cursor = (FAR_PAGE - 1) * PER_PAGE, ""
+    while remaining:
+        limit = min(remaining, 100)
+        query = {"limit": str(limit), **({"cursor": cursor} if cursor else {})}
+        response = service.call("GET", "/tasks", params=query)
+        if "next" not in response.links:
+            return ""
+        cursor = parse_qs(urlsplit(response.links["next"]["url"]).query)["cursor"][0]
+        remaining -= limit
+    return cursor
 
 
-def _forget(postgres: server.Server, size: int) -> None:
-    """Remove what the turn has created, and leave no writing to be done later."""
+def _remove_created(postgres: server.Server, size: int) -> None:
+    """Remove the tasks that the workload created, and write everything to disk."""
     postgres.execute(f"ours_{size}", "DELETE FROM tasks WHERE id > %s", (size,))
     postgres.execute(f"ours_{size}", "VACUUM tasks")
     postgres.execute("postgres", "CHECKPOINT")

@@ -1,44 +1,45 @@
--- What wrk sends: `wrk -s load.lua URL -- WORK TASKS FIRST`. TASKS are in the table; FIRST is where
--- changes begin, so that those of the warm-up are not made again.
+-- The requests that wrk sends: `wrk -s load.lua URL -- WORKLOAD TASKS FIRST [CURSOR]`. The table
+-- has TASKS tasks; FIRST is the number of the first change, so that a measurement does not repeat
+-- the changes of its warm-up.
 
-local made = 0
+local threads = 0
 
 function setup(thread)
-  thread:set("number", made)
-  made = made + 1
+  thread:set("number", threads)
+  threads = threads + 1
 end
 
 local json = { ["Content-Type"] = "application/json" }
 local subjects = { "anchor", "castle", "falcon", "granite", "lantern", "otter", "quartz", "walrus" }
-local works = {}
+local workloads = {}
 
-works["get"] = function()
+workloads["get"] = function()
   return wrk.format("GET", "/tasks/" .. math.random(tasks))
 end
 
-works["not-modified"] = function()
+workloads["not-modified"] = function()
   return wrk.format("GET", "/tasks/" .. math.random(tasks), { ["If-None-Match"] = '"1"' })
 end
 
-works["page"] = function()
+workloads["page"] = function()
   return wrk.format("GET", "/tasks?limit=100")
 end
 
-works["filtered"] = function()
+workloads["filtered"] = function()
   return wrk.format("GET", "/tasks?limit=100&status=open")
 end
 
-works["search"] = function()
+workloads["search"] = function()
   return wrk.format("GET", "/tasks?limit=100&q=" .. subjects[math.random(#subjects)])
 end
 
-works["post"] = function()
+workloads["post"] = function()
   local body = '{"title": "Try release %d.%d", "repository": "pallets/flask", "tags": ["upgrade"]}'
   return wrk.format("POST", "/tasks", json, body:format(number, count))
 end
 
--- Each task is changed once before any is changed again, in no order that the table has.
-works["patch"] = function()
+-- Every task is changed once before any task is changed again, in an order unrelated to the ids.
+workloads["patch"] = function()
   local step = first + number + 2 * count
   local id = step * 7919 % tasks + 1
   local again = math.floor(step / tasks) % 2 == 1
@@ -46,29 +47,29 @@ works["patch"] = function()
   return wrk.format("PATCH", "/tasks/" .. id, json, '{"status": "' .. status .. '"}')
 end
 
--- For the part "growth", which has the cursor as a fourth word.
-works["first-page"] = function()
+-- The workloads of the part "growth".
+workloads["first-page"] = function()
   return wrk.format("GET", "/tasks")
 end
 
-works["far-page"] = function()
+workloads["far-page"] = function()
   return wrk.format("GET", "/tasks?cursor=" .. cursor)
 end
 
--- So few that even a thousand tasks have them: every size answers as much.
-works["short-search"] = function()
+-- The limit is so low that even a thousand tasks fill the page: every size returns as many.
+workloads["short-search"] = function()
   return wrk.format("GET", "/tasks?limit=5&q=" .. subjects[math.random(#subjects)])
 end
 
 function init(words)
-  work, tasks, first, cursor = words[1], tonumber(words[2]), tonumber(words[3]), words[4]
+  workload, tasks, first, cursor = words[1], tonumber(words[2]), tonumber(words[3]), words[4]
   count = 0
   math.randomseed(number + 1)
 end
 
 function request()
   count = count + 1
-  return works[work]()
+  return workloads[workload]()
 end
 
 function done(summary, latency)

@@ -1,9 +1,9 @@
--- Fills the table `tasks`, whoever made it: %(tasks)s tasks about %(repositories)s.
-CREATE FUNCTION pg_temp.dice(n bigint, throw int, sides int) RETURNS int
-    LANGUAGE sql IMMUTABLE AS $$ SELECT abs(hashint8extended(n, throw) %% sides)::int $$;
+-- Fill the table `tasks` of any service: %(tasks)s tasks on %(repositories)s.
+CREATE FUNCTION pg_temp.random(n bigint, seed int, below int) RETURNS int
+    LANGUAGE sql IMMUTABLE AS $$ SELECT abs(hashint8extended(n, seed) %% below)::int $$;
 
-CREATE FUNCTION pg_temp.pick(n bigint, throw int, words text[]) RETURNS text
-    LANGUAGE sql IMMUTABLE AS $$ SELECT words[1 + pg_temp.dice(n, throw, cardinality(words))] $$;
+CREATE FUNCTION pg_temp.pick(n bigint, seed int, words text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE AS $$ SELECT words[1 + pg_temp.random(n, seed, cardinality(words))] $$;
 
 CREATE TEMPORARY TABLE repositories AS
 SELECT row_number() OVER () - 1 AS number, *
@@ -17,7 +17,7 @@ CREATE TEMPORARY TABLE vocabulary AS SELECT
     string_to_array('new old slow broken missing unclear flaky unused strict noisy', ' ') AS kinds,
     string_to_array('release parser default timeout warning fixture installer changelog', ' ')
         AS things,
-    -- what searches look for: each is in one task of a hundred, and in no other word
+    -- The words to search for: each is in one task of a hundred, and part of no other word.
     string_to_array(
         'anchor almond basket beacon bishop blanket bottle bramble bucket butter cactus candle '
         'canyon castle cellar cherry cobalt comet copper cotton coyote cradle crayon cricket '
@@ -44,15 +44,15 @@ SELECT
         pg_temp.pick(n, 1, verbs), pg_temp.pick(n, 2, kinds), pg_temp.pick(n, 3, things),
         split_part(full_name, '/', 2)
     ),
-    CASE WHEN pg_temp.dice(n, 4, 10) > 0 THEN format(
+    CASE WHEN pg_temp.random(n, 4, 10) > 0 THEN format(
         'It came up while we worked on the %%s: the %%s %%s takes longer than it should, and the '
-        'notes say nothing of it. Ask whoever wrote it, then write down what we found.',
+        'notes do not mention it. Ask the author, then write down the result.',
         pg_temp.pick(n, 5, subjects), pg_temp.pick(n, 6, kinds), pg_temp.pick(n, 7, things)
     ) END,
-    (ARRAY['open', 'in_progress', 'done'])[1 + n %% 3],  -- load.lua counts on it
-    (ARRAY['low', 'normal', 'normal', 'high'])[1 + pg_temp.dice(n, 8, 4)],
-    labels[1 + pg_temp.dice(n, 9, 8):pg_temp.dice(n, 9, 8) + pg_temp.dice(n, 10, 4)],
-    CASE WHEN n %% 2 = 0 THEN date '2026-01-01' + pg_temp.dice(n, 11, 700) END,
+    (ARRAY['open', 'in_progress', 'done'])[1 + n %% 3],  -- load.lua relies on it
+    (ARRAY['low', 'normal', 'normal', 'high'])[1 + pg_temp.random(n, 8, 4)],
+    labels[1 + pg_temp.random(n, 9, 8):pg_temp.random(n, 9, 8) + pg_temp.random(n, 10, 4)],
+    CASE WHEN n %% 2 = 0 THEN date '2026-01-01' + pg_temp.random(n, 11, 700) END,
     full_name,
     repositories.id,
     'https://github.com/' || full_name,
@@ -67,7 +67,7 @@ SELECT
     timestamptz '2026-01-01 00:00:00.5+00' + n * interval '10 seconds',
     timestamptz '2026-01-01 00:00:00.5+00' + n * interval '10 seconds'
 FROM generate_series(1, %(tasks)s) AS n
-JOIN repositories ON number = pg_temp.dice(n, 12, (SELECT count(*)::int FROM repositories))
+JOIN repositories ON number = pg_temp.random(n, 12, (SELECT count(*)::int FROM repositories))
 CROSS JOIN vocabulary
 ORDER BY n;
 

@@ -1,4 +1,4 @@
-"""The one PostgreSQL that every service has a database on, all with the same tasks."""
+"""Run the one PostgreSQL server on which every service has a database with the same tasks."""
 
 import json
 import tempfile
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import psycopg2
 
@@ -17,23 +17,28 @@ from tracker.postgres import server as embedded
 
 SEED = Path(__file__).with_name("seed.sql")
 MEMORY = "/dev/shm"
-REPOSITORIES = 1_000  # that the tasks are about, the stand-in's among them
+REPOSITORIES = 1_000  # repositories of the tasks, the stand-in's among them
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running PostgreSQL, with nothing about it configured."""
+    """A running PostgreSQL server with its default configuration."""
 
     folder: Path
 
     def url(self, database: str) -> str:
-        """Give the URL of one of its databases."""
-        host = embedded.connection_parameters(self.folder)["host"]
-        return f"postgresql://postgres@/{database}?host={quote(host, safe='')}&port=5432"
+        """Return the URL of a database."""
+        parameters = self._parameters()
+        query = {name: parameters[name] for name in ("host", "port", "passfile")}
+        return f"postgresql://{parameters['user']}@/{database}?{urlencode(query)}"
+
+    def cache(self, service: str) -> str:
+        """Return a path for the service's cache of GitHub's responses."""
+        return str(self.folder.with_name(f"{service}-cache.sqlite"))
 
     def execute(self, database: str, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
-        """Run statements, each in a transaction of its own, and give the last one's rows."""
-        connection = psycopg2.connect(self.url(database))
+        """Execute statements, each in its own transaction, and return the rows of the last."""
+        connection = psycopg2.connect(**self._parameters() | {"dbname": database})
         try:
             connection.autocommit = True
             cursor = connection.cursor()
@@ -43,39 +48,43 @@ class Server:
             connection.close()
 
     def create(self, database: str) -> None:
-        """Make a database."""
+        """Create a database."""
         self.execute("postgres", f"CREATE DATABASE {database}")
 
     def drop(self, database: str) -> None:
-        """Remove a database."""
+        """Drop a database."""
         self.execute("postgres", f"DROP DATABASE {database} WITH (FORCE)")
 
     def seed(self, database: str, tasks: int) -> None:
-        """Fill the empty table `tasks`, the same in each database."""
+        """Fill the empty table `tasks`, with the same rows in each database."""
         known = json.loads(DATA.read_text())["repositories"]
         known += repositories(REPOSITORIES - len(known))
         values = {"repositories": json.dumps(known), "tasks": tasks}
         self.execute(database, SEED.read_text(), values)
-        # All that autovacuum would do later, in the middle of somebody's turn.
+        # Otherwise autovacuum would do this later, in the middle of a measurement.
         self.execute(database, "VACUUM (ANALYZE) tasks")
 
-    def keep(self, database: str) -> None:
-        """Keep a copy of the database as it is now."""
-        self.execute("postgres", f"CREATE DATABASE {database}_kept TEMPLATE {database}")
+    def snapshot(self, database: str) -> None:
+        """Copy the database as it is now, for `restore`."""
+        self.execute("postgres", f"CREATE DATABASE {database}_snapshot TEMPLATE {database}")
         self.execute("postgres", "CHECKPOINT")
 
     def restore(self, database: str) -> None:
-        """Put the copy in the database's place, and leave no writing to be done later."""
+        """Replace the database by its snapshot, and write everything to disk."""
         self.drop(database)
-        self.execute("postgres", f"CREATE DATABASE {database} TEMPLATE {database}_kept")
+        self.execute("postgres", f"CREATE DATABASE {database} TEMPLATE {database}_snapshot")
         self.execute("postgres", "CHECKPOINT")
+
+    def _parameters(self) -> dict[str, Any]:
+        return embedded.superuser_parameters(self.folder)
 
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """Have a new PostgreSQL run for the time of the block, in a folder that goes with it.
+    """Run a new PostgreSQL server for the time of the block, and remove its data afterwards.
 
-    In memory, where there is such a folder: a disk's time to flush a commit would hide the rest.
+    The data are in memory where /dev/shm exists: the time in which a disk flushes a commit would
+    hide the differences between the services.
     """
     memory = MEMORY if Path(MEMORY).is_dir() else None
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=memory) as folder:

@@ -1,1 +1,1 @@
-"""Other ways to build the service, each as its own documentation recommends."""
+"""Other designs of the service, each built as its documentation recommends."""

@@ -1,4 +1,4 @@
-"""What the two FastAPI peers share: model, rules and views, as in FastAPI's tutorial."""
+"""The model, validation and views of both FastAPI peers, as in FastAPI's tutorial."""
 
 import os
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from sqlmodel import Field, Session, SQLModel, col, create_engine, or_, select
 GITHUB = os.environ["GITHUB_API_BASE"]
 TIMEOUT = 10  # seconds
 
-# A connection for each client, and as many again: the request of a client that has gone may still
-# hold its own, and where the pool is used up a commit on the event loop would stop everything.
-CONNECTIONS = int(os.environ["THREADS"])
+# Two connections for each client: the request of a client that disconnected may still hold one,
+# and an exhausted pool would make a commit on the event loop block the whole process.
+CONNECTIONS = int(os.environ["PEER_THREADS"])
 engine = create_engine(
     os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg2://"),
     pool_size=CONNECTIONS,
@@ -34,7 +34,7 @@ Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_
 RepositoryName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}$")
 ]
-Moment: Any = DateTime(timezone=True)
+Timestamp: Any = DateTime(timezone=True)
 
 
 def _now() -> datetime:
@@ -42,7 +42,7 @@ def _now() -> datetime:
 
 
 class TaskBase(SQLModel):
-    """What is stored of a task and answered too."""
+    """The columns that are in the response too."""
 
     title: str = Field(sa_type=Text)
     description: str | None = Field(default=None, sa_type=Text)
@@ -56,16 +56,16 @@ class TaskBase(SQLModel):
     stars: int | None = Field(default=None, sa_type=BigInteger)
     language: str | None = Field(default=None, sa_type=Text)
     archived: bool | None = None
-    pushed_at: datetime | None = Field(default=None, sa_type=Moment)
+    pushed_at: datetime | None = Field(default=None, sa_type=Timestamp)
     metadata_status: str = Field(default="current", sa_type=Text)
-    metadata_fetched_at: datetime | None = Field(default_factory=_now, sa_type=Moment)
+    metadata_fetched_at: datetime | None = Field(default_factory=_now, sa_type=Timestamp)
     version: int = Field(default=1, sa_type=BigInteger)
-    created_at: datetime = Field(default_factory=_now, sa_type=Moment)
-    updated_at: datetime = Field(default_factory=_now, sa_type=Moment)
+    created_at: datetime = Field(default_factory=_now, sa_type=Timestamp)
+    updated_at: datetime = Field(default_factory=_now, sa_type=Timestamp)
 
 
 class Task(TaskBase, table=True):
-    """A task as its row."""
+    """A row of the table."""
 
     __tablename__ = "tasks"
     __table_args__ = (Index("tasks_created_at", "created_at", "id"),)
@@ -75,13 +75,13 @@ class Task(TaskBase, table=True):
 
 
 class TaskPublic(TaskBase):
-    """A task as it is answered."""
+    """A task in a response."""
 
     id: int
 
 
 class TaskCreate(SQLModel):
-    """A task as its user writes it."""
+    """A task in a request."""
 
     model_config = {"extra": "forbid"}
 
@@ -95,7 +95,7 @@ class TaskCreate(SQLModel):
 
 
 class TaskUpdate(SQLModel):
-    """Changes of a task; what is left out stays."""
+    """Changes to a task; fields that are absent keep their values."""
 
     model_config = {"extra": "forbid"}
 
@@ -108,7 +108,7 @@ class TaskUpdate(SQLModel):
 
 
 class Repository(SQLModel):
-    """What is kept of GitHub's answer, under its columns' names."""
+    """The stored part of GitHub's response, under the names of the columns."""
 
     repository_id: int = Field(validation_alias="id")
     repository: str = Field(validation_alias="full_name")
@@ -122,7 +122,7 @@ class Repository(SQLModel):
 
 
 def get_session() -> Iterator[Session]:
-    """Give the request a session of its own."""
+    """Open a session for one request."""
     with Session(engine) as session:
         yield session
 
@@ -131,16 +131,16 @@ SessionDep = Annotated[Session, Depends(get_session)]
 router = APIRouter(prefix="/tasks")
 
 
-async def ask_github(client: httpx.AsyncClient, name: str) -> Repository:
-    """Ask for a repository's metadata."""
+async def fetch_repository(client: httpx.AsyncClient, name: str) -> Repository:
+    """Request a repository's metadata."""
     try:
         response = await client.get(f"{GITHUB}/repos/{name}", follow_redirects=True)
     except httpx.HTTPError as error:
-        raise HTTPException(502, "GitHub can't be reached.") from error
+        raise HTTPException(502, "GitHub is unreachable.") from error
     if response.status_code == 404:
         raise HTTPException(422, f"{name} is not on GitHub.")
     if response.status_code != 200:
-        raise HTTPException(502, f"GitHub answered {response.status_code}.")
+        raise HTTPException(502, f"GitHub responded with status {response.status_code}.")
     return Repository.model_validate(response.json())
 
 
@@ -191,7 +191,7 @@ def read_task(
 
 @router.patch("/{task_id}", response_model=TaskPublic)
 def update_task(task_id: int, changes: TaskUpdate, session: SessionDep) -> Any:
-    """Change a task."""
+    """Update a task."""
     task = session.get(Task, task_id)
     if not task:
         raise HTTPException(404, "Task not found")

@@ -1,4 +1,4 @@
-"""An empty Flask view: what gunicorn and Flask take before anything is done."""
+"""An empty Flask view under our gunicorn.conf.py: the cost of gunicorn and Flask alone."""
 
 from flask import Flask
 
@@ -7,5 +7,5 @@ app = Flask(__name__)
 
 @app.get("/tasks/<int:task_id>")
 def read_task(task_id: int) -> dict[str, int]:
-    """Answer with nothing but the id."""
+    """Return the id."""
     return {"id": task_id}

@@ -1,4 +1,4 @@
-"""The original design: FastAPI and SQLModel, and a client of its own for each call to GitHub."""
+"""The original design: FastAPI, SQLModel, and a new HTTP client for each call to GitHub."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from benchmarks.peers.fastapi_tasks import (
     SessionDep,
     TaskCreate,
     TaskPublic,
-    ask_github,
+    fetch_repository,
     router,
     store,
 )
@@ -23,5 +23,5 @@ app.include_router(router)
 async def create_task(fields: TaskCreate, session: SessionDep) -> Any:
     """Create a task."""
     async with httpx.AsyncClient(timeout=TIMEOUT) as client:
-        repository = await ask_github(client, fields.repository)
+        repository = await fetch_repository(client, fields.repository)
     return store(session, fields, repository)

@@ -1,4 +1,4 @@
-"""The original design, tuned: one client for all calls to GitHub, and a cache of its answers."""
+"""The original design, tuned: one HTTP client for all calls to GitHub, and a cache."""
 
 import os
 import time
@@ -16,19 +16,19 @@ from benchmarks.peers.fastapi_tasks import (
     SessionDep,
     TaskCreate,
     TaskPublic,
-    ask_github,
+    fetch_repository,
     router,
     store,
 )
 
 TTL = int(os.environ["GITHUB_CACHE_TTL"])  # seconds
 
-_fresh: dict[str, tuple[float, Repository]] = {}  # until when, by name
+_cache: dict[str, tuple[float, Repository]] = {}  # when it expires, and what, by name
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
-    """Have one client for as long as the application runs."""
+    """Open one client for as long as the application runs."""
     async with httpx.AsyncClient(timeout=TIMEOUT) as client:
         yield {"client": client}
 
@@ -41,13 +41,13 @@ app.include_router(router)
 async def create_task(fields: TaskCreate, session: SessionDep, request: Request) -> Any:
     """Create a task."""
     repository = await _repository(request.state.client, fields.repository)
-    # In a thread: here the commit would hold up all other requests of this process.
+    # On the event loop the commit would block all other requests of this process.
     return await run_in_threadpool(store, session, fields, repository)
 
 
 async def _repository(client: httpx.AsyncClient, name: str) -> Repository:
-    until, repository = _fresh.get(name.lower(), (0.0, None))
-    if repository is None or time.monotonic() > until:
-        repository = await ask_github(client, name)
-        _fresh[name.lower()] = time.monotonic() + TTL, repository
+    expires, repository = _cache.get(name.lower(), (0.0, None))
+    if repository is None or time.monotonic() > expires:
+        repository = await fetch_repository(client, name)
+        _cache[name.lower()] = time.monotonic() + TTL, repository
     return repository

@@ -1,1 +1,1 @@
-"""The service in Django REST framework: a serializer of the model, and generic views."""
+"""The service in Django REST framework: a model serializer and generic views."""

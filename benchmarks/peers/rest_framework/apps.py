@@ -1,10 +1,10 @@
-"""The application's name, which is not that of the framework."""
+"""The application's name; the default label would be the framework's own."""
 
 from django.apps import AppConfig
 
 
 class TasksConfig(AppConfig):
-    """The tasks."""
+    """The application."""
 
     name = "benchmarks.peers.rest_framework"
     label = "rest_framework_tasks"

@@ -1,4 +1,4 @@
-"""GitHub's metadata, from Django's cache while it is fresh."""
+"""Fetch metadata from GitHub, through Django's cache."""
 
 from typing import Any
 
@@ -13,19 +13,19 @@ session = requests.Session()
 
 
 class GitHubFailed(APIException):
-    """GitHub can't answer."""
+    """GitHub did not respond, or with an error."""
 
     status_code = 502
-    default_detail = "GitHub can't be reached."
+    default_detail = "GitHub is unreachable."
 
 
 def repository(name: str) -> dict[str, Any]:
-    """Give the metadata of a repository, under the columns' names."""
-    found: dict[str, Any] = cache.get_or_set(f"repository:{name.lower()}", lambda: _ask(name))
+    """Return the metadata of a repository, under the names of the columns."""
+    found: dict[str, Any] = cache.get_or_set(f"repository:{name.lower()}", lambda: _fetch(name))
     return found
 
 
-def _ask(name: str) -> dict[str, Any]:
+def _fetch(name: str) -> dict[str, Any]:
     url = f"{settings.GITHUB_API_BASE}/repos/{name}"
     try:
         response = session.get(url, timeout=settings.GITHUB_TIMEOUT)
@@ -34,16 +34,16 @@ def _ask(name: str) -> dict[str, Any]:
     if response.status_code == 404:
         raise ValidationError({"repository": [f"{name} is not on GitHub."]})
     if response.status_code != 200:
-        raise GitHubFailed(f"GitHub answered {response.status_code}.")
-    answer = response.json()
+        raise GitHubFailed(f"GitHub responded with status {response.status_code}.")
+    document = response.json()
     return {
-        "repository": answer["full_name"],
-        "repository_id": answer["id"],
-        "repository_url": answer["html_url"],
-        "repository_description": answer["description"],
-        "stars": answer["stargazers_count"],
-        "language": answer["language"],
-        "archived": answer["archived"],
-        "pushed_at": answer["pushed_at"] and parse_datetime(answer["pushed_at"]),
+        "repository": document["full_name"],
+        "repository_id": document["id"],
+        "repository_url": document["html_url"],
+        "repository_description": document["description"],
+        "stars": document["stargazers_count"],
+        "language": document["language"],
+        "archived": document["archived"],
+        "pushed_at": document["pushed_at"] and parse_datetime(document["pushed_at"]),
         "metadata_fetched_at": timezone.now(),
     }

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 
 class Task(models.Model):
-    """A task and what GitHub says of its repository."""
+    """A task, and the metadata of its repository."""
 
     class Status(models.TextChoices):
         OPEN = "open"

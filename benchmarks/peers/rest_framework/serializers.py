@@ -6,7 +6,7 @@ from benchmarks.peers.rest_framework.models import Task
 
 
 class TaskSerializer(serializers.ModelSerializer):
-    """A task; its user writes the first few fields."""
+    """A task; the fields after `repository` are read-only."""
 
     class Meta:
         model = Task

@@ -1,4 +1,4 @@
-"""Django's settings: as startproject makes them, without what an API with no login never uses."""
+"""Django's settings: those of `startproject`, without the parts for templates and logins."""
 
 import os
 
@@ -27,7 +27,8 @@ DATABASES = {
         "USER": _database["user"],
         "HOST": _database["host"],
         "PORT": _database["port"],
-        "CONN_MAX_AGE": None,  # a connection lasts as long as its thread
+        "OPTIONS": {"passfile": _database["passfile"]},
+        "CONN_MAX_AGE": None,  # each thread keeps its connection
     }
 }
 CACHES = {

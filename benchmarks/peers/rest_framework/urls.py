@@ -1,4 +1,4 @@
-"""The routes, without the slash at the end that ours don't have."""
+"""The routes, without trailing slashes, as ours."""
 
 from rest_framework.routers import SimpleRouter
 

@@ -1,4 +1,4 @@
-"""The tasks, over HTTP."""
+"""The views."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class TaskViewSet(
     mixins.UpdateModelMixin,
     viewsets.GenericViewSet,
 ):
-    """The tasks."""
+    """Create, list, read and update tasks."""
 
     queryset = Task.objects.all()
     serializer_class = TaskSerializer
@@ -48,8 +48,8 @@ class TaskViewSet(
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         task = self.get_object()
         etag = f'"{task.version}"'
-        unchanged = get_conditional_response(request, etag=etag)
-        response = unchanged or Response(self.get_serializer(task).data)
+        not_modified = get_conditional_response(request, etag=etag)
+        response = not_modified or Response(self.get_serializer(task).data)
         response.headers["ETag"] = etag
         return response
 
