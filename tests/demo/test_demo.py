@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service import ROOT, Service, copy_project, nothing_left, started, wait_for
+from helpers import ROOT, Service, copy_project, nothing_left, started, wait_for
 
 SAMPLES = json.loads((ROOT / "tracker/demo/tasks.json").read_text())
 

@@ -1,104 +1,170 @@
-"""The stand-in for GitHub: it behaves as GitHub documents, or there is no trusting the rest."""
+"""The stand-in for GitHub: it behaves as GitHub documents, and shows faults on request."""
 
-import gzip
-import http.client
-import json
 import subprocess
 import sys
-import time
-from email.message import Message
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from datetime import datetime
+from typing import Any
 
 import pytest
+import requests
 
 from tracker.config import ROOT
-from tracker.demo.github import Fault, GitHub
+from tracker.demo.github import GitHub
+
+FLASK = "pallets/flask"
 
 
-class Answer(NamedTuple):
-    """What the stand-in answered."""
-
-    status: int
-    headers: Message
-    body: bytes
-
-
-def ask(url: str, path: str, **headers: str) -> Answer:
-    """Ask for a path, with just these headers; underscores in their names are hyphens."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
-    try:
-        connection.putrequest("GET", path, skip_accept_encoding=True)
-        for name, value in headers.items():
-            connection.putheader(name.replace("_", "-"), value)
-        connection.endheaders()
-        response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
-    finally:
-        connection.close()
+def get(url: str, **headers: str) -> requests.Response:
+    """Send a request with these headers; underscores in their names become hyphens."""
+    with requests.Session() as session:
+        session.trust_env = False
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named = {"Accept-Encoding": "identity"} | named
+        return session.get(url, headers=named, timeout=5, allow_redirects=False)
 
 
-def ask_for(github: GitHub, name: str, **headers: str) -> Answer:
-    return ask(github.url, f"/repos/{name}", User_Agent="tests", **headers)
+def repository(github: GitHub, name: str, **headers: str) -> requests.Response:
+    return get(f"{github.url}/repos/{name}", **headers)
 
 
-def test_it_knows_some_twenty_repositories_as_github_tells_them(github: GitHub) -> None:
+def test_it_has_some_twenty_repositories_as_github_describes_them(github: GitHub) -> None:
     assert 20 <= len(github.repositories) <= 25
-    ids = {repository["id"] for repository in github.repositories.values()}
-    assert len(ids) == len(github.repositories)
+    assert len({each["id"] for each in github.repositories.values()}) == len(github.repositories)
     for name in github.repositories:
-        status, _, body = ask_for(github, name)
-        document = json.loads(body)
-        assert (status, document["full_name"]) == (200, name)
+        response = repository(github, name)
+        document = response.json()
+        assert (response.status_code, document["full_name"]) == (200, name)
         assert document["html_url"] == f"https://github.com/{name}"
-        assert isinstance(document["stargazers_count"], int)
-        assert {"description", "language", "archived", "pushed_at"} <= document.keys()
+        stars = {document[n] for n in ("stargazers_count", "watchers_count", "watchers")}
+        assert stars == {github.repositories[name]["stars"]}
+        assert (document["private"], document["visibility"]) == (False, "public")
+        assert document["disabled"] is False
+        assert document["fork"] is (name == "microsoft/git")
+        assert all(isinstance(topic, str) for topic in document["topics"])
+        assert {"description", "homepage", "language", "archived", "default_branch"} <= set(
+            document
+        )
+        assert datetime.strptime(document["pushed_at"], "%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize(
+    ("spdx_id", "key", "name"),
+    [
+        ("MIT", "mit", "MIT License"),
+        ("Apache-2.0", "apache-2.0", "Apache License 2.0"),
+        ("0BSD", "0bsd", "0BSD"),
+        ("NOASSERTION", "other", "Other"),
+    ],
+)
+def test_a_license_has_a_key_a_name_and_an_id(
+    github: GitHub, spdx_id: str, key: str, name: str
+) -> None:
+    github.repositories[FLASK]["license"] = spdx_id
+    described = repository(github, FLASK).json()["license"]
+    url = None if key == "other" else f"{github.url}/licenses/{key}"
+    assert described == {"key": key, "name": name, "spdx_id": spdx_id, "url": url}
+
+
+def test_members_that_a_repository_lacks_have_a_default(github: GitHub) -> None:
+    github.repositories["a/b"] = {"id": 7, "full_name": "a/b", "stars": 1}
+    document = repository(github, "a/b").json()
+    assert (document["topics"], document["homepage"], document["license"]) == ([], None, None)
+    assert (document["archived"], document["fork"], document["disabled"]) == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("members", "visibility"),
+    [
+        ({"visibility": "private"}, "private"),
+        ({"visibility": "internal"}, "internal"),
+        ({"private": True}, "private"),
+    ],
+)
+def test_only_a_token_sees_a_private_repository(
+    github: GitHub, members: dict[str, Any], visibility: str
+) -> None:
+    github.repositories[FLASK] |= members
+    assert repository(github, FLASK).status_code == 404
+    document = repository(github, FLASK, Authorization="Bearer t").json()
+    assert (document["private"], document["visibility"]) == (True, visibility)
 
 
 def test_letter_case_does_not_matter(github: GitHub) -> None:
-    assert json.loads(ask_for(github, "PALLETS/Flask").body)["full_name"] == "pallets/flask"
+    assert repository(github, "PALLETS/Flask").json()["full_name"] == FLASK
 
 
 @pytest.mark.parametrize("path", ["/repos/no/such", "/repos/flask", "/repositories/1", "/", "/x"])
-def test_what_it_does_not_know_is_404(github: GitHub, path: str) -> None:
-    status, _, body = ask(github.url, path, User_Agent="tests")
-    assert (status, json.loads(body)["message"]) == (404, "Not Found")
+def test_an_unknown_path_is_404(github: GitHub, path: str) -> None:
+    response = get(github.url + path)
+    assert (response.status_code, response.json()["message"]) == (404, "Not Found")
+    assert response.json()["status"] == "404"
 
 
 def test_an_etag_is_confirmed_until_the_repository_changes(github: GitHub) -> None:
-    etag = ask_for(github, "pallets/flask").headers["ETag"]
-    status, headers, body = ask_for(github, "pallets/flask", If_None_Match=etag)
-    assert (status, headers["ETag"], body) == (304, etag, b"")
-    github.repositories["pallets/flask"]["stars"] += 1
-    status, headers, _ = ask_for(github, "pallets/flask", If_None_Match=etag)
-    assert status == 200
-    assert headers["ETag"] != etag
+    etag = repository(github, FLASK).headers["ETag"]
+    confirmed = repository(github, FLASK, If_None_Match=etag)
+    assert (confirmed.status_code, confirmed.headers["ETag"]) == (304, etag)
+    assert confirmed.content == b""
+    github.repositories[FLASK]["stars"] += 1
+    changed = repository(github, FLASK, If_None_Match=etag)
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] != etag
 
 
-def test_it_compresses_for_who_can_read_it(github: GitHub) -> None:
-    plain = ask_for(github, "pallets/flask")
-    compressed = ask_for(github, "pallets/flask", Accept_Encoding="gzip, deflate")
-    assert plain.headers["Content-Encoding"] is None
+def test_it_compresses_for_clients_that_accept_gzip(github: GitHub) -> None:
+    plain = repository(github, FLASK)
+    compressed = repository(github, FLASK, Accept_Encoding="gzip, deflate")
+    assert "Content-Encoding" not in plain.headers
     assert compressed.headers["Content-Encoding"] == "gzip"
-    assert gzip.decompress(compressed.body) == plain.body
+    assert int(compressed.headers["Content-Length"]) < len(plain.content)
+    assert compressed.content == plain.content
 
 
 @pytest.mark.parametrize("name", ["mitsuhiko/flask", "Mitsuhiko/FLASK"])
 def test_an_old_name_redirects_to_the_id(github: GitHub, name: str) -> None:
-    status, headers, _ = ask_for(github, name)
-    assert (status, headers["Location"]) == (301, f"{github.url}/repositories/596892")
-    followed = ask(github.url, "/repositories/596892", User_Agent="tests")
-    assert json.loads(followed.body)["full_name"] == "pallets/flask"
+    response = repository(github, name)
+    location = f"{github.url}/repositories/596892"
+    assert (response.status_code, response.headers["Location"]) == (301, location)
+    assert "ETag" not in response.headers
+    assert get(location).json()["full_name"] == FLASK
 
 
-def test_a_repository_can_be_renamed(github: GitHub) -> None:
-    github.rename("pallets/flask", "pallets/bottle")
-    assert ask_for(github, "pallets/flask").status == 301
-    assert json.loads(ask_for(github, "pallets/bottle").body)["full_name"] == "pallets/bottle"
+def test_a_repository_renamed_twice_is_found_by_all_names(github: GitHub) -> None:
+    github.rename(FLASK, "pallets/bottle")
+    github.rename("pallets/bottle", "pallets/jar")
+    for name in ("mitsuhiko/flask", FLASK, "pallets/bottle"):
+        location = repository(github, name).headers["Location"]
+        assert get(location).json()["full_name"] == "pallets/jar"
+    github.rename("pallets/jar", FLASK)
+    github.rename("octocat/Hello-World", "octocat/hello")
+    assert repository(github, "octocat/Hello-World").status_code == 301
+    assert repository(github, FLASK).status_code == 200
+    assert repository(github, "pallets/jar").status_code == 301
+
+
+def test_a_repository_can_be_deleted_and_created_anew(github: GitHub) -> None:
+    deleted = github.repositories.pop(FLASK)
+    assert repository(github, FLASK).status_code == 404
+    github.repositories[FLASK] = {**deleted, "id": 7, "stars": 0}
+    assert repository(github, FLASK).json()["id"] == 7
+    assert get(f"{github.url}/repositories/{deleted['id']}").status_code == 404
+
+
+def test_two_repositories_can_swap_their_names(github: GitHub) -> None:
+    flask, git = github.repositories[FLASK], github.repositories["git/git"]
+    github.repositories |= {
+        FLASK: {**git, "full_name": FLASK},
+        "git/git": {**flask, "full_name": "git/git"},
+    }
+    assert repository(github, FLASK).json()["id"] == git["id"]
+    assert repository(github, "git/git").json()["id"] == flask["id"]
+    assert get(f"{github.url}/repositories/{git['id']}").json()["full_name"] == FLASK
 
 
 def test_a_request_without_user_agent_is_refused(github: GitHub) -> None:
-    assert ask(github.url, "/repos/pallets/flask").status == 403
+    response = repository(github, FLASK, User_Agent="")
+    assert (response.status_code, response.headers["Content-Type"]) == (403, "text/html")
+    assert "User-Agent" in response.text
 
 
 @pytest.mark.parametrize(
@@ -112,58 +178,23 @@ def test_a_request_without_user_agent_is_refused(github: GitHub) -> None:
 )
 def test_a_wrong_token_is_rejected(github: GitHub, headers: dict[str, str], status: int) -> None:
     github.token = "right"
-    assert ask_for(github, "pallets/flask", **headers).status == status
+    assert repository(github, FLASK, **headers).status_code == status
 
 
-def remaining(answer: Answer) -> int:
-    return int(answer.headers["X-RateLimit-Remaining"])
+def test_an_enterprise_server_has_its_api_under_a_path() -> None:
+    with GitHub(enterprise=True) as github:
+        assert github.url.endswith("/api/v3")
+        document = repository(github, FLASK).json()
+        assert document["html_url"] == "https://127.0.0.1/pallets/flask"
+        assert document["url"] == f"{github.url}/repos/{FLASK}"
+        assert get(repository(github, "mitsuhiko/flask").headers["Location"]).json() == document
+        assert repository(github, "faults/451").status_code == 451
+        page = get(f"{github.url.removesuffix('/api/v3')}/repos/{FLASK}")
+        assert (page.status_code, page.headers["Content-Type"]) == (404, "text/html")
 
 
-def test_calls_count_against_the_rate_limit(github: GitHub) -> None:
-    github.remaining, github.reset = 2, time.time() + 60
-    assert remaining(ask_for(github, "pallets/flask")) == 1
-    assert remaining(ask_for(github, "no/such")) == 0
-    status, headers, body = ask_for(github, "pallets/flask")
-    assert status == 403
-    assert headers["X-RateLimit-Remaining"] == "0"
-    assert int(headers["X-RateLimit-Reset"]) == int(github.reset)
-    assert "rate limit" in json.loads(body)["message"]
-
-
-def test_a_304_is_free_with_a_token_alone(github: GitHub) -> None:
-    etag = ask_for(github, "pallets/flask").headers["ETag"]
-    github.remaining, github.reset = 5, time.time() + 60
-    confirmed = ask_for(github, "pallets/flask", If_None_Match=etag, Authorization="Bearer any")
-    assert (confirmed.status, remaining(confirmed)) == (304, 5)
-    confirmed = ask_for(github, "pallets/flask", If_None_Match=etag)
-    assert (confirmed.status, remaining(confirmed)) == (304, 4)
-
-
-def test_the_rate_limit_ends(github: GitHub) -> None:
-    github.limit(0.1)
-    assert ask_for(github, "pallets/flask").status == 403
-    time.sleep(0.15)
-    assert ask_for(github, "pallets/flask").status == 200
-
-
-def test_the_rate_limit_can_be_read_for_free(github: GitHub) -> None:
-    github.limit(60)
-    limits: dict[str, Any] = json.loads(ask(github.url, "/rate_limit", User_Agent="tests").body)
-    assert limits["resources"]["core"]["remaining"] == 0
-
-
-def test_it_misbehaves_for_one_repository_or_for_all(github: GitHub) -> None:
-    assert ask_for(github, "faults/451").status == 451
-    assert ask_for(github, "faults/unknown").status == 404
-    github.fault = Fault(418)
-    assert ask_for(github, "pallets/flask").status == 418
-    assert ask_for(github, "faults/451").status == 451
-    github.fault = None
-    assert ask_for(github, "pallets/flask").status == 200
-
-
-def test_it_remembers_the_calls(github: GitHub) -> None:
-    ask_for(github, "no/such", X_Answer="42")
+def test_it_records_the_calls(github: GitHub) -> None:
+    repository(github, "no/such", X_Answer="42")
     [call] = github.calls
     assert (call.path, call.status, call.headers["X-Answer"]) == ("/repos/no/such", 404, "42")
 
@@ -176,6 +207,6 @@ def test_it_serves_until_its_standard_input_closes() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        assert ask(url, "/repos/pallets/flask", User_Agent="tests").status == 200
+        assert get(f"{url}/repos/{FLASK}").status_code == 200
         process.stdin.close()
         assert process.wait(5) == 0
