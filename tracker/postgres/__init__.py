@@ -1,4 +1,4 @@
-"""Embedded PostgreSQL: the server process, and the binaries it runs.
+"""The embedded PostgreSQL server: its binaries, account, files, roles and process.
 
-Nothing else in the package knows how that server is started or stopped.
+Other packages use `server` only. What a new part of the server's life needs gets its own module.
 """

