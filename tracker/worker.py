@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from .logs import REQUEST_ID
 HEAD_TIMEOUT = 10.0  # seconds from a request's first byte to the end of its head
 BODY_TIMEOUT = 30.0  # seconds for the whole body
 WRITE_TIMEOUT = 30.0  # seconds for each write
-STOP_LINGER = 2.0  # seconds for which a stopping worker waits for half a request head
+STOP_LINGER = 2.0  # seconds for which a stopping worker waits for a request head
 
 
 class Worker(GeventWorker):
@@ -39,6 +40,10 @@ class Worker(GeventWorker):
         self._stopping = Event()
         self._clients: dict[Any, ClientSocket] = {}  # by greenlet
         super().init_process()
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C the master sends SIGQUIT
 
     def run(self) -> None:
         """Serve until a signal or the master's end, then finish the requests in progress."""
@@ -63,7 +68,7 @@ class Worker(GeventWorker):
             self.notify()
             lingers = time.monotonic() - started < STOP_LINGER
             for client in list(self._clients.values()):
-                client.stop(idle_only=lingers)
+                client.stop(lingers=lingers)
             pool.join(timeout=0.1)
         if pool:
             self.log.warning("%d requests did not finish in time", len(pool))
@@ -91,6 +96,7 @@ class Worker(GeventWorker):
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
         """Bound the time to wait for a request and to read its head."""
+        gevent.sleep(0)  # requests that have arrived together would run without a switch
         client = self._clients[gevent.getcurrent()]
         client.expect_head()
         yield
@@ -128,6 +134,7 @@ class ClientSocket(socket):
         super().__init__(client.family, client.type, client.proto, fileno=client.detach())
         self._keepalive = keepalive
         self._stopped = False
+        self.settimeout(WRITE_TIMEOUT)
         self.expect_head()
 
     def expect_head(self) -> None:
@@ -150,18 +157,23 @@ class ClientSocket(socket):
             if not self._stopped:
                 raise
             data = super().recv(*args)  # `stop` cancels the wait; what has arrived can be read
+        finally:
+            self.settimeout(WRITE_TIMEOUT)
         if self._phase == "idle":
             self._phase = "head"
             self._deadline = time.monotonic() + HEAD_TIMEOUT
         return data
 
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        self.settimeout(WRITE_TIMEOUT)
-        super().sendall(data, flags)
+    def stop(self, *, lingers: bool) -> None:
+        """Read nothing more unless a request is in progress.
 
-    def stop(self, *, idle_only: bool) -> None:
-        """Read nothing more unless a request is in progress."""
-        if self._phase == "idle" or (self._phase == "head" and not idle_only):
+        A client that got a response, or connected, a moment ago has most likely sent a request:
+        closing the connection now would leave it without a response.
+        """
+        idle_seconds = time.monotonic() - (self._deadline - self._keepalive)
+        if (self._phase == "idle" and idle_seconds >= STOP_LINGER) or (
+            self._phase == "head" and not lingers
+        ):
             self._stopped = True
             with suppress(OSError):  # the client has closed it
                 self.shutdown(SHUT_RD)

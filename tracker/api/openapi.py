@@ -105,10 +105,10 @@ def component_name(code: int) -> str:
 
 
 def errors(*codes: int) -> Callable[[Any], Any]:
-    """Declare the error responses of a view; 400 and 500 are those of every view."""
+    """Declare the error responses of a view; 400, 403 and 500 are those of every view."""
     responses = {
         str(code): {"$ref": f"#/components/responses/{component_name(code)}"}
-        for code in sorted({400, *codes, 500})
+        for code in sorted({400, 403, *codes, 500})
     }
     decorator: Callable[[Any], Any] = flask_smorest.Blueprint("errors", __name__).doc(
         responses=responses

@@ -26,7 +26,10 @@ class StrictParser(FlaskParser):
     def load_querystring(self, req: Request, schema: Schema) -> Any:
         """Return the query's parameters; only lists may have several values."""
         lists = {name for name, field in schema.fields.items() if isinstance(field, List)}
-        given = dict(req.args.lists())
+        try:
+            given = dict(req.args.lists())
+        except UnicodeDecodeError:  # of bytes that are not percent-encoded
+            abort(400, message="Query string must be percent-encoded UTF-8.")
         repeated = {name for name, values in given.items() if len(values) > 1} - lists
         if repeated:
             raise ValidationError({name: ["Must be given once."] for name in repeated})

@@ -2,6 +2,7 @@
 
 import hmac
 import ipaddress
+import re
 import socket
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,7 @@ HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
 ]
+HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
 PUBLIC_BLUEPRINTS = {"health", "docs", "api-docs"}  # need no token
 PAGES = {"docs.page"}  # endpoints to which another site may navigate
 
@@ -66,19 +68,15 @@ class HostCheck:
     """
 
     def __init__(self, settings: Settings) -> None:
-        names = {"localhost", socket.gethostname().lower(), settings.host.lower()}
-        self._accept_addresses = not settings.trusted_hosts
-        self._hosts = settings.trusted_hosts or tuple(names)
+        machine = {"localhost", socket.gethostname().lower(), settings.host.lower()}
+        self._hosts = (*machine, *settings.trusted_hosts)
 
     def __call__(self, header: str) -> bool:
         """Return whether the header names a trusted host."""
-        try:
-            name = urlsplit(f"//{header}").hostname or ""
-        except ValueError:
+        if not (found := HOST.fullmatch(header)):
             return False
-        if self._accept_addresses and _is_address(name):
-            return True
-        return any(
+        name = found[1].strip("[]").lower()
+        return _is_address(name) or any(
             name == host or (host[0] == "." and f".{name}".endswith(host)) for host in self._hosts
         )
 
@@ -101,10 +99,17 @@ def check_site() -> None:
     site = request.headers.get("Sec-Fetch-Site")
     if site is None:
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        if origin is not None and _authority(origin) != request.host.lower():
             abort(403, message="Requests from pages of other sites are refused.")
     elif site not in {"same-origin", "none"} and not _is_navigation_to_page():
         abort(403, message="Requests from pages of other sites are refused.")
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _is_navigation_to_page() -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, current_app, request, url_for
+from werkzeug.exceptions import NotFound
 from werkzeug.local import LocalProxy
 from werkzeug.routing import IntegerConverter, Map
 
@@ -72,11 +73,17 @@ class TaskIdConverter(IntegerConverter):
     def __init__(self, map: Map) -> None:
         super().__init__(map, min=1, max=BIGINT_MAX)
 
+    def to_python(self, value: str) -> int:
+        """Return the id; a ValidationError, as usual here, would lead to a 405 for some methods."""
+        if int(value) > BIGINT_MAX:
+            raise NotFound
+        return int(value)
+
 
 @tasks.route("", methods=["GET"])
 @tasks.arguments(ListQuerySchema(), location="query")
 @tasks.response(200, TaskSchema(many=True), headers=LIST_HEADERS)
-@errors(401, 403, 422, 503)
+@errors(401, 422, 503)
 def list_tasks(query: dict[str, Any]) -> Response:
     """List tasks
 
@@ -92,7 +99,7 @@ def list_tasks(query: dict[str, Any]) -> Response:
 @tasks.arguments(CreateQuerySchema(), location="query")
 @tasks.arguments(CreateHeadersSchema(), location="headers")
 @tasks.response(201, TaskSchema, example=TASK_EXAMPLE, headers=CREATE_HEADERS)
-@errors(401, 403, 404, 413, 415, 422, 502, 503, 504)
+@errors(401, 404, 413, 415, 422, 502, 503, 504)
 def create_task(fields: dict[str, Any], query: dict[str, Any], headers: dict[str, Any]) -> Response:
     """Create a task
 
@@ -112,7 +119,7 @@ def create_task(fields: dict[str, Any], query: dict[str, Any], headers: dict[str
 @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
 @tasks.alt_response(304, description="The task has the `ETag` of If-None-Match.", headers=ETAG)
 @tasks.doc(parameters=[IF_NONE_MATCH])
-@errors(401, 403, 404, 503)
+@errors(401, 404, 503)
 def get_task(task_id: int) -> Response:
     """Get a task"""
     task = service.read_task(task_id)
@@ -128,7 +135,7 @@ def get_task(task_id: int) -> Response:
 @tasks.arguments(TaskInputSchema(), example=EXAMPLE)
 @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
 @tasks.doc(parameters=[IF_MATCH])
-@errors(401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
+@errors(401, 404, 412, 413, 415, 422, 502, 503, 504)
 def replace_task(fields: dict[str, Any], task_id: int) -> Response:
     """Replace a task
 
@@ -141,7 +148,7 @@ def replace_task(fields: dict[str, Any], task_id: int) -> Response:
 @tasks.arguments(TaskPatchSchema(), example=PATCH_EXAMPLE)
 @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
 @tasks.doc(parameters=[IF_MATCH], requestBody=MERGE_PATCH)
-@errors(401, 403, 404, 412, 413, 415, 422, 502, 503, 504)
+@errors(401, 404, 412, 413, 415, 422, 502, 503, 504)
 def update_task(fields: dict[str, Any], task_id: int) -> Response:
     """Update a task
 
@@ -154,7 +161,7 @@ def update_task(fields: dict[str, Any], task_id: int) -> Response:
 @tasks.route("/<task:task_id>", methods=["DELETE"])
 @tasks.response(204)
 @tasks.doc(parameters=[IF_MATCH])
-@errors(401, 403, 404, 412, 503)
+@errors(401, 404, 412, 503)
 def delete_task(task_id: int) -> Response:
     """Delete a task"""
     service.delete_task(task_id, if_match())
@@ -163,7 +170,7 @@ def delete_task(task_id: int) -> Response:
 
 @tasks.route("/<task:task_id>/refresh", methods=["POST"])
 @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
-@errors(401, 403, 404, 502, 503, 504)
+@errors(401, 404, 502, 503, 504)
 def refresh_task(task_id: int) -> Response:
     """Refresh a task's metadata
 

@@ -176,8 +176,11 @@ class IdempotencyKey(Model):
     key = TextField(primary_key=True)
     fingerprint = TextField()
     task_id = BigIntegerField(null=True)
-    claimed_at = DateTimeTZField(index=True, constraints=[SQL("DEFAULT now()")])
+    claimed_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
 
     class Meta:
         database = database
         table_name = "idempotency_keys"
+
+
+IdempotencyKey.add_index(IdempotencyKey.claimed_at, name="idempotency_keys_claimed_at")

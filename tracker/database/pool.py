@@ -2,7 +2,7 @@
 
 import select
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from queue import Empty, LifoQueue
 from typing import Any
 
@@ -15,6 +15,8 @@ from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP, TRANSACTION_ST
 
 CONNECT_TIMEOUT = 3  # seconds
 RESPONSE_TIMEOUT = 7.0  # seconds for a statement; longer than a healthy server's own limit
+CANCEL_TIMEOUT = 1.0  # seconds to wait for a cancellation
+CANCELLATIONS_MAX = 4  # at a time; each keeps one of gevent's ten threads while the server hangs
 CONNECT_COOLDOWN = 1.0  # seconds without a new attempt after a connect timed out
 LOCK_TIMEOUT = 2_000  # milliseconds; less than CHECKOUT_TIMEOUT, so that others outwait a lock
 STATEMENT_TIMEOUT = 5_000  # milliseconds
@@ -56,23 +58,38 @@ def wait(connection: psycopg2.extensions.connection) -> None:
     The server's statement_timeout does not help where the server itself hangs.
 
     Raises:
-        ResponseTimeout: it took too long; psycopg2 then closes the connection.
+        ResponseTimeout: a statement took too long; psycopg2 then closes the connection.
+        psycopg2.OperationalError: the connection took too long.
     """
-    connecting = connection.status == STATUS_SETUP
-    deadline = time.monotonic() + (CONNECT_TIMEOUT if connecting else RESPONSE_TIMEOUT)
+    if connection.status == STATUS_SETUP:
+        deadline = time.monotonic() + CONNECT_TIMEOUT
+        error = psycopg2.OperationalError("the server does not respond")
+    else:
+        deadline = time.monotonic() + RESPONSE_TIMEOUT
+        error = ResponseTimeout("the server does not respond")
     while (state := connection.poll()) != POLL_OK:
         wait_for_socket = wait_read if state == POLL_READ else wait_write
+        timeout = max(deadline - time.monotonic(), 0)
         try:
-            wait_for_socket(
-                connection.fileno(),
-                timeout=max(deadline - time.monotonic(), 0),
-                timeout_exc=ResponseTimeout("the server does not respond"),
-            )
+            wait_for_socket(connection.fileno(), timeout=timeout, timeout_exc=error)
         except ResponseTimeout:
-            if not connecting:
-                # In a native thread: libpq waits for the server without our callback.
-                get_hub().threadpool.spawn(connection.cancel)
+            cancel(connection)
             raise
+
+
+def cancel(connection: psycopg2.extensions.connection) -> None:
+    """Cancel the statement that runs, unless the server itself hangs.
+
+    libpq waits for the server without our callback, so a native thread has to wait.
+    """
+
+    def try_to_cancel() -> None:
+        with suppress(psycopg2.Error):
+            connection.cancel()
+
+    threads = get_hub().threadpool
+    if len(threads) < CANCELLATIONS_MAX:
+        threads.spawn(try_to_cancel).wait(CANCEL_TIMEOUT)
 
 
 class ResponseTimeout(psycopg2.OperationalError):

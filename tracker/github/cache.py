@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from stat import S_ISVTX, S_IWGRP, S_IWOTH
 from threading import RLock
@@ -28,7 +29,10 @@ COOLDOWN = 5.0  # seconds without another attempt after a failure
 REDIS_NAMESPACE = "github-task-tracker-json"
 RECEIVED_AT = "X-Received-At"  # our own header: when the response came from GitHub
 KEPT_HEADERS = ("ETag", "Location", RECEIVED_AT)
+KEPT_STATUSES = (200, 301, 403, 429)  # metadata, a rename, rate limits
 FAILURES = (OSError, sqlite3.Error, RedisError)
+
+Check = Callable[[requests.Response], None]  # raises a requests.RequestException
 
 
 def dumps(response: CachedResponse) -> str:
@@ -45,21 +49,33 @@ def dumps(response: CachedResponse) -> str:
     )
 
 
-def loads(text: str | bytes) -> CachedResponse:
-    """Return the response; ValueError if the text is none of ours."""
+def loads(text: str | bytes, check: Check) -> CachedResponse:
+    """Return the response; ValueError if the text is none of ours, or `check` refuses it."""
     try:
         found = json.loads(text)
-        return CachedResponse(
+        response = CachedResponse(
             url=found["url"],
             status_code=found["status"],
             headers=CaseInsensitiveDict(found["headers"]),
             content=found["body"].encode(),
             encoding="utf-8",
-            created_at=datetime.fromisoformat(found["created_at"]),
-            expires=found["expires"] and datetime.fromisoformat(found["expires"]),
+            created_at=_moment(found["created_at"]),
+            expires=found["expires"] and _moment(found["expires"]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+        _moment(response.headers[RECEIVED_AT])
+        check(response)
+    except (LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise ValueError("not a cached response") from error
+    if response.status_code not in KEPT_STATUSES:
+        raise ValueError("not a cached response")
+    return response
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return moment
 
 
 class JSONSerializer(Stage):
@@ -69,8 +85,8 @@ class JSONSerializer(Stage):
     code in this process.
     """
 
-    def __init__(self) -> None:
-        super().__init__(dumps=dumps, loads=loads)
+    def __init__(self, check: Check) -> None:
+        super().__init__(dumps=dumps, loads=partial(loads, check=check))
 
 
 class SQLiteStorage(BaseStorage[str, CachedResponse]):
@@ -80,8 +96,8 @@ class SQLiteStorage(BaseStorage[str, CachedResponse]):
     https://github.com/requests-cache/requests-cache/blob/v1.3.3/requests_cache/backends/sqlite.py#L291
     """
 
-    def __init__(self, path: str) -> None:
-        super().__init__(serializer=JSONSerializer())
+    def __init__(self, path: str, check: Check) -> None:
+        super().__init__(serializer=JSONSerializer(check))
         self._lock = RLock()
         # SQLite's own wait for a lock would stop every greenlet: _execute waits instead.
         self._connection = sqlite3.connect(
@@ -134,9 +150,9 @@ class SQLiteStorage(BaseStorage[str, CachedResponse]):
 class FallbackCache(BaseCache):
     """A cache that uses memory while another cache fails; each change is logged once."""
 
-    def __init__(self, primary: BaseCache) -> None:
+    def __init__(self, primary: BaseCache, check: Check) -> None:
         super().__init__()
-        self.responses = SQLiteStorage(":memory:")
+        self.responses = SQLiteStorage(":memory:", check)
         self._primary = primary
         self._failing = False
         self._resume_at = 0.0
@@ -185,20 +201,21 @@ class FallbackCache(BaseCache):
         return result
 
 
-def open_cache(location: str) -> BaseCache:
+def open_cache(location: str, check: Check) -> BaseCache:
     """Open the cache that GITHUB_CACHE names: `memory`, a file's path, or a `redis://` URL.
 
-    If it cannot be opened, the cache is in memory.
+    If it cannot be opened, the cache is in memory. An entry that `check` refuses is a miss:
+    another version of this program, or another program, has stored it.
     """
     try:
         if location == "memory":
-            return _storage_cache(SQLiteStorage(":memory:"))
+            return _storage_cache(SQLiteStorage(":memory:", check))
         if "://" in location:
-            return FallbackCache(_open_redis(location))
-        return FallbackCache(_open_file(Path(location)))
+            return FallbackCache(_open_redis(location, check), check)
+        return FallbackCache(_open_file(Path(location), check), check)
     except (*FAILURES, ValueError) as error:
         logger.warning("GITHUB_CACHE can't be opened, using memory instead: %s", error)
-        return _storage_cache(SQLiteStorage(":memory:"))
+        return _storage_cache(SQLiteStorage(":memory:", check))
 
 
 def _storage_cache(storage: SQLiteStorage) -> BaseCache:
@@ -207,13 +224,14 @@ def _storage_cache(storage: SQLiteStorage) -> BaseCache:
     return cache
 
 
-def _open_redis(url: str) -> BaseCache:
+def _open_redis(url: str, check: Check) -> BaseCache:
     redis = Redis.from_url(url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
     # Redis must not expire them: old responses are revalidated, or used while GitHub fails.
-    return RedisCache(REDIS_NAMESPACE, connection=redis, ttl=False, serializer=JSONSerializer())
+    serializer = JSONSerializer(check)
+    return RedisCache(REDIS_NAMESPACE, connection=redis, ttl=False, serializer=serializer)
 
 
-def _open_file(path: Path) -> BaseCache:
+def _open_file(path: Path, check: Check) -> BaseCache:
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.parent.stat().st_mode
     if mode & (S_IWGRP | S_IWOTH) and not mode & S_ISVTX:
@@ -221,4 +239,4 @@ def _open_file(path: Path) -> BaseCache:
     # Only for this account, an existing file too: responses may describe private repositories.
     path.touch(0o600)
     path.chmod(0o600)
-    return _storage_cache(SQLiteStorage(str(path)))
+    return _storage_cache(SQLiteStorage(str(path), check))

@@ -136,7 +136,7 @@ class GitHubClient:
                 return None
             if response.status_code == 200:
                 return parse_repository_response(response, self._web_host)
-            url = urljoin(url, response.headers["Location"])
+            url = urljoin(url, response.headers.get("Location", ""))
         return None
 
     def _fetch_once(self, url: str, name: str, *, force_refresh: bool) -> Repository:

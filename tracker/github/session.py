@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from collections.abc import Callable
 from datetime import datetime, timezone
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -13,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from requests_cache import CachedSession
 
 from ..config import Settings
-from .cache import RECEIVED_AT, open_cache
+from .cache import RECEIVED_AT, Check, open_cache
 from .time_limit import TimeLimitExceeded, time_limit
 
 BODY_MAX = 1024 * 1024  # bytes, decompressed; a repository's metadata take some 20,000
@@ -23,8 +22,6 @@ HEADERS = {
     "User-Agent": "github-task-tracker",
     "X-GitHub-Api-Version": "2022-11-28",
 }
-
-Check = Callable[[requests.Response], None]
 
 
 class ResponseTooLarge(requests.RequestException):
@@ -42,15 +39,21 @@ class GitHubSession(CachedSession):
         token = settings.github_token
         # Responses seen with one token must not serve another.
         self._identity = hashlib.sha256((token or "").encode()).hexdigest()[:16]
+
+        def check_response(response: requests.Response) -> None:
+            if response.status_code in REDIRECTS:
+                check_redirect(response)
+            check(response)
+
         super().__init__(
-            backend=open_cache(settings.github_cache),
+            backend=open_cache(settings.github_cache, check_response),
             expire_after=settings.github_cache_ttl,
             allowable_codes=(200, 301),
             key_fn=lambda request, **_: self.cache_key(request.url),
         )
         base = urlsplit(settings.github_api_base)
         self.adapters.clear()
-        self.mount(f"{base.scheme}://{base.netloc}/", GitHubAdapter(token, check))
+        self.mount(f"{base.scheme}://{base.netloc}/", GitHubAdapter(token, check_response))
         self.headers.update(HEADERS)
         # With any `auth`, requests does not send what a .netrc file has for the host.
         self.auth = lambda request: request
@@ -104,8 +107,6 @@ class GitHubAdapter(HTTPAdapter):
             raise requests.Timeout(str(error), request=request) from error
         response.request = request
         response.headers[RECEIVED_AT] = datetime.now(timezone.utc).isoformat()
-        if response.status_code in REDIRECTS:
-            check_redirect(response)
         self._check(response)
         return response
 
