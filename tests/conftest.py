@@ -1,20 +1,26 @@
-"""The real parts that the tests run on: a PostgreSQL, a GitHub stand-in, and the application."""
+"""Fixtures: a real PostgreSQL, a stand-in for GitHub, the application, and its clients.
+
+The client checks each response against the OpenAPI document.
+"""
 
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import psycopg2
 import psycopg2.extensions
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import TestResponse
 
-from conformance import ConformingClient
-from tracker import create_app, waiting
+from tracker import create_app
 from tracker.config import Settings
 from tracker.database import migrations
 from tracker.database.connection import database
@@ -24,8 +30,53 @@ from tracker.postgres import server as embedded
 NAMES = ("DATABASE_URL", "GITHUB_API_BASE", "GITHUB_CACHE", "GITHUB_TIMEOUT", "GITHUB_TOKEN")
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Connection parameters of a PostgreSQL: DATABASE_URL's, or an embedded one's superuser."""
+    if url := os.environ.get("DATABASE_URL"):
+        yield psycopg2.extensions.parse_dsn(url)
+        return
+    folder = tmp_path_factory.mktemp("server") / "postgres"
+    if not hasattr(embedded, "superuser_parameters"):  # TRANSITION
+        with embedded.running(folder):
+            yield embedded.connection_parameters(folder)
+        return
+    # The data end with the tests, and a slow disk would let them run into timeouts.
+    with embedded.running(folder, {"fsync": "off"}):
+        yield embedded.superuser_parameters(folder)
+
+
+@pytest.fixture(scope="session")
+def database_url(server: dict[str, Any]) -> Iterator[str]:
+    """A database on the server, with the schema."""
+    with _new_database(server) as url:
+        migrations.upgrade(Settings(database_url=url))
+        yield url
+        if not database.deferred:
+            database.close_idle()
+
+
+@pytest.fixture
+def empty_database_url(server: dict[str, Any]) -> Iterator[str]:
+    """A database without tables, for one test."""
+    with _new_database(server) as url:
+        yield url
+
+
+@contextmanager
+def _new_database(server: dict[str, Any]) -> Iterator[str]:
+    name = f"tracker_test_{uuid.uuid4().hex[:12]}"
+    with closing(psycopg2.connect(**server)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(f"CREATE DATABASE {name}")
+        try:
+            yield psycopg2.extensions.make_dsn(**{**server, "dbname": name})
+        finally:
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 def clear(url: str) -> None:
-    """Delete all that tests have stored in the database."""
+    """Delete everything that tests have stored in the database."""
     _cursor(url).execute("DELETE FROM tasks; DELETE FROM idempotency_keys")
 
 
@@ -34,81 +85,6 @@ def _cursor(url: str) -> Any:
     connection = psycopg2.connect(url)
     connection.autocommit = True
     return connection.cursor()
-
-
-@pytest.fixture
-def report(record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Add a row to the table of faults that ends the tests' output."""
-    return lambda fault, **columns: record_property("fault", {"fault": fault, **columns})
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the failure tests measured, as a table in Markdown, where they were asked for."""
-    if terminalreporter.config.getoption("markexpr") == "not slow":
-        return
-    tests = [test for tests in terminalreporter.stats.values() for test in tests]
-    rows = [
-        value
-        for test in tests
-        if getattr(test, "when", None) == "call"
-        for name, value in test.user_properties
-        if name == "fault"
-    ]
-    if not rows:
-        return
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    terminalreporter.section("faults")
-    for cells in (
-        columns,
-        ["---"] * len(columns),
-        *([str(row.get(c, "")) for c in columns] for row in rows),
-    ):
-        terminalreporter.write_line(f"| {' | '.join(cells)} |")
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Connection parameters of a PostgreSQL: DATABASE_URL's, or an embedded one."""
-    url = os.environ.get("DATABASE_URL")
-    if url:
-        yield psycopg2.extensions.parse_dsn(url)
-        return
-    folder = tmp_path_factory.mktemp("server") / "postgres"
-    with embedded.running(folder):
-        parameters = embedded.connection_parameters(folder)
-        # Nothing here outlives the tests, and a slow disk would make them wait and fail.
-        _execute(parameters, "ALTER SYSTEM SET fsync = off")
-        _execute(parameters, "SELECT pg_reload_conf()")
-        yield parameters
-
-
-@pytest.fixture(scope="session")
-def database_url(server: dict[str, Any]) -> Iterator[str]:
-    """A database of our own on the server, with the schema in it."""
-    name = f"tracker_test_{uuid.uuid4().hex[:12]}"
-    _execute(server, f"CREATE DATABASE {name}")
-    url = psycopg2.extensions.make_dsn(**{**server, "dbname": name})
-    migrations.upgrade(Settings(database_url=url))
-    yield url
-    if not database.deferred:
-        database.close_all()
-    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def empty_database_url(server: dict[str, Any]) -> Iterator[str]:
-    """A database with nothing in it, for one test."""
-    name = f"tracker_test_{uuid.uuid4().hex[:12]}"
-    _execute(server, f"CREATE DATABASE {name}")
-    yield psycopg2.extensions.make_dsn(**{**server, "dbname": name})
-    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _execute(server: dict[str, Any], statement: str) -> None:
-    connection = psycopg2.connect(**server)
-    connection.autocommit = True
-    connection.cursor().execute(statement)
-    connection.close()
 
 
 @pytest.fixture
@@ -126,17 +102,17 @@ def settings(database_url: str, github: GitHub) -> Settings:
         github_api_base=github.url,
         github_cache="memory",
         github_timeout=2.0,
-        threads=4,
+        database_pool_size=4,
     )
 
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
-    """The application; whatever the test stored is gone after it."""
+    """The application; everything that the test stored is deleted after it."""
     app = create_app(settings)
     app.test_client_class = ConformingClient
     yield app
-    database.close_all()
+    database.close_idle()
     clear(settings.database_url)
 
 
@@ -159,9 +135,101 @@ def environment(database_url: str, github: GitHub, tmp_path: Path) -> Iterator[d
     clear(database_url)
 
 
+UNDOCUMENTED = {"/docs", "/docs/docs.js", "/docs/{name}", "/openapi.json", "/broken"}
+
+
+class ConformingClient(FlaskClient):
+    """Flask's test client; a response that the OpenAPI document does not allow fails the test."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        """Send a request, and check its response."""
+        response = super().open(*args, **kwargs)
+        check(self.application, response)
+        return response
+
+
+def check(app: Flask, response: TestResponse) -> None:
+    """Compare a response with the document: its operation's, or the schema of errors."""
+    operation = _operation(app, response)
+    if operation is None:
+        if response.status_code >= 400 and response.request.method != "HEAD":
+            _validate(app, {"$ref": "#/components/schemas/Error"}, response)
+        return
+    declared = operation["responses"].get(str(response.status_code))
+    assert declared is not None, f"{response.request.path} declares no {response.status_code}"
+    if reference := declared.get("$ref"):
+        declared = _document(app)["components"]["responses"][reference.rpartition("/")[2]]
+    content = declared.get("content")
+    if content is None or response.request.method == "HEAD":
+        assert response.data == b""
+    else:
+        (schema,) = [media["schema"] for media in content.values()]
+        _validate(app, schema, response)
+    for name in {"ETag", "Link", "Location", "Retry-After"} & set(response.headers.keys()):
+        if name != "ETag" or response.status_code != 412:
+            assert name in declared["headers"], f"{response.request.path} declares no {name}"
+
+
+def _operation(app: Flask, response: TestResponse) -> dict[str, Any] | None:
+    request = response.request
+    try:
+        rule, _ = app.url_map.bind("localhost").match(
+            request.path, method=request.method, return_rule=True
+        )
+    except HTTPException:
+        return None
+    path = str(rule).replace("<task:task_id>", "{task_id}").replace("<path:name>", "{name}")
+    if path in UNDOCUMENTED or request.method == "OPTIONS":
+        return None
+    method = request.method.lower().replace("head", "get")
+    operation: dict[str, Any] = _document(app)["paths"][path][method]
+    return operation
+
+
+def _validate(app: Flask, schema: dict[str, Any], response: TestResponse) -> None:
+    assert response.mimetype == "application/json"
+    whole = {**schema, "components": _document(app)["components"]}
+    validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+    validator.validate(response.get_json())
+
+
+_documents: dict[bool, dict[str, Any]] = {}
+
+
+def _document(app: Flask) -> dict[str, Any]:
+    # Generated once for all applications of a kind: only the token changes the document.
+    with_token = app.config["SETTINGS"].api_token is not None
+    if with_token not in _documents:
+        api = app.extensions["flask-smorest"]["apis"][""]["ext_obj"]
+        _documents[with_token] = api.spec.to_dict()
+    return _documents[with_token]
+
+
 @pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """One for each time that a thread has handed the turn on."""
-    steps: list[None] = []
-    monkeypatch.setattr(waiting, "step_aside", lambda: steps.append(None))
-    return steps
+def report(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Add a row to the table of faults at the end of the tests' output."""
+    return lambda fault, **columns: record_property("fault", {"fault": fault, **columns})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the measurements of the failure tests as a Markdown table, where `-m` selects them."""
+    if terminalreporter.config.getoption("markexpr") == "not slow":
+        return
+    tests = [test for tests in terminalreporter.stats.values() for test in tests]
+    rows = [
+        value
+        for test in tests
+        if getattr(test, "when", None) == "call"
+        for name, value in test.user_properties
+        if name == "fault"
+    ]
+    if not rows:
+        return
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    terminalreporter.section("faults")
+    for cells in (
+        columns,
+        ["---"] * len(columns),
+        *([str(row.get(c, "")) for c in columns] for row in rows),
+    ):
+        terminalreporter.write_line(f"| {' | '.join(cells)} |")

@@ -1,13 +1,22 @@
-"""Settings: their defaults, what each takes, and what is said of a wrong one."""
+"""Settings: their defaults, their valid values, and the message for an invalid one."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tracker.config import INSTANCE, ROOT, Settings, SettingsError, load_settings
+from tracker import config
+from tracker.config import (
+    INSTANCE,
+    ROOT,
+    Settings,
+    SettingsError,
+    dotenv_is_exposed,
+    load_settings,
+)
 
 
-def test_an_empty_environment_gives_the_defaults() -> None:
+def test_an_empty_environment_means_the_defaults() -> None:
     settings = load_settings({})
     assert settings == Settings()
     assert settings.embedded_folder == INSTANCE / "postgres"
@@ -39,12 +48,15 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("PORT", "1", 1),
         ("PORT", "65535", 65_535),
         ("WEB_CONCURRENCY", "64", 64),
-        ("THREADS", "128", 128),
+        ("DATABASE_POOL_SIZE", "100", 100),
+        ("API_TOKEN", "correct-horse", None),
+        ("TRUSTED_HOSTS", "A.example, .b.example", ("a.example", ".b.example")),
+        ("TRUSTED_HOSTS", "[2001:db8::7]", ("2001:db8::7",)),
         ("LOG_LEVEL", "DEBUG", "debug"),
         ("LOG_FORMAT", "json", None),
     ],
 )
-def test_a_good_value_is_taken(name: str, text: str, value: object) -> None:
+def test_a_valid_value_is_accepted(name: str, text: str, value: object) -> None:
     expected = text if value is None else value
     assert getattr(load_settings({name: text}), name.lower()) == expected
 
@@ -79,13 +91,18 @@ def test_a_good_value_is_taken(name: str, text: str, value: object) -> None:
         ("PORT", "٨٠٠٠"),
         ("WEB_CONCURRENCY", "0"),
         ("WEB_CONCURRENCY", "65"),
-        ("THREADS", "0"),
-        ("THREADS", "129"),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("DATABASE_POOL_SIZE", "101"),
+        *(
+            ("TRUSTED_HOSTS", text)
+            for text in ("a b", "http://a.example", "a.example:80", ",", "*")
+        ),
+        ("API_TOKEN", "hunter2 hunter2"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
     ],
 )
-def test_a_wrong_value_is_named_in_one_line_that_shows_no_secret(name: str, text: str) -> None:
+def test_an_invalid_value_is_one_line_without_secrets(name: str, text: str) -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings({name: text})
     message = str(raised.value)
@@ -112,21 +129,54 @@ def test_no_secret_is_in_the_settings_repr() -> None:
         ("192.0.2.7", "http://192.0.2.7:8000", False),
     ],
 )
-def test_the_host_tells_the_address_and_who_can_reach_it(
+def test_the_host_decides_the_address_and_who_can_connect(
     host: str, address: str, loopback_only: bool
 ) -> None:
     settings = load_settings({"HOST": host})
     assert (settings.address, settings.loopback_only) == (address, loopback_only)
 
 
-def test_the_example_names_every_setting_and_changes_none() -> None:
-    lines = (ROOT / ".env.example").read_text().splitlines()
-    named = {line.lstrip("# ").partition("=")[0] for line in lines if "=" in line}
-    assert {name.upper() for name in Settings.__dataclass_fields__} <= named
-    assert all(not line or line.startswith("#") for line in lines)
-
-
-def test_the_readme_explains_every_setting() -> None:
-    readme = Path(ROOT, "README.md").read_text()
+@pytest.fixture
+def dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path of a `.env` in a project of its own."""
+    monkeypatch.setattr(config, "ROOT", tmp_path)
     for name in Settings.__dataclass_fields__:
-        assert f"`{name.upper()}`" in readme
+        monkeypatch.delenv(name.upper(), raising=False)
+    return tmp_path / ".env"
+
+
+def test_the_environment_wins_over_dotenv(dotenv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings() == Settings()
+    dotenv.write_text("PORT=1234\nGITHUB_TIMEOUT=5\n")
+    monkeypatch.setenv("GITHUB_TIMEOUT", "7")
+    settings = load_settings()
+    assert (settings.port, settings.github_timeout) == (1234, 7.0)
+
+
+def test_a_dotenv_that_is_not_text_is_an_error(dotenv: Path) -> None:
+    dotenv.write_bytes(b"API_TOKEN=\xff\n")
+    with pytest.raises(SettingsError, match=r"\.env can't be read"):
+        load_settings()
+
+
+@pytest.mark.parametrize(("mode", "exposed"), [(0o600, False), (0o640, True), (0o604, True)])
+def test_a_dotenv_that_others_can_read_is_exposed(dotenv: Path, mode: int, exposed: bool) -> None:
+    assert not dotenv_is_exposed()
+    dotenv.touch()
+    dotenv.chmod(mode)
+    assert dotenv_is_exposed() is exposed
+
+
+def test_the_example_has_every_setting_with_a_valid_value() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    assert all(not line or line.startswith("#") for line in lines)
+    examples = dict(re.findall(r"^# ([A-Z_]+)=(.+)$", "\n".join(lines), re.MULTILINE))
+    assert examples.keys() == {name.upper() for name in Settings.__dataclass_fields__}
+    load_settings(examples)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/configuration.md"])
+def test_the_documents_name_every_setting(document: str) -> None:
+    text = (ROOT / document).read_text()
+    for name in Settings.__dataclass_fields__:
+        assert re.search(rf"\b{name.upper()}\b", text), name

@@ -1,12 +1,12 @@
-"""The tokens and the database's password stay where they belong, whatever fails."""
+"""Tokens and the database's password appear in no log, response, cache or process list."""
 
-import base64
 import signal
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,88 +16,48 @@ import psutil
 import psycopg2
 import psycopg2.extensions
 import pytest
-import requests
 
-from load import workers
-from service import PATIENCE, ROOT, UNSET, Service, members, served, wait_for
+from faults import SLOW, USABLE
+from helpers import PATIENCE, ROOT, UNSET, Service, members, served, wait_for, workers
+from leaks import API_TOKEN, FLASK, GITHUB_TOKEN, PASSWORD, Caller, leaks, secretive
 from tracker.config import Settings
 from tracker.database import migrations
-from tracker.demo.github import FAULTS, Fault, GitHub
+from tracker.demo.faults import FAULTS, RATE_LIMITS
+from tracker.demo.github import Fault, GitHub
 
 pytestmark = pytest.mark.failure
-
-FLASK = "pallets/flask"
-GITHUB_TOKEN = "ghp_s3cret/of+GitHub"
-API_TOKEN = "s3cret&of-the-api"
-PASSWORD = "s3cret#of-postgres"
-SECRETS = (GITHUB_TOKEN, API_TOKEN, PASSWORD)
-LIMITS = {name for name in FAULTS if name.startswith(("403-", "429"))}
-HANGING = {"silent", "drip"}
-
-
-def leaks(texts: Iterable[str | bytes]) -> list[str]:
-    """Find the secrets in the texts, in the forms that they have in URLs and headers too."""
-    found = []
-    for text in texts:
-        raw = text.encode(errors="surrogateescape") if isinstance(text, str) else text
-        for secret in SECRETS:
-            forms = {secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()}
-            found += [form for form in forms if form.encode() in raw]
-    return found
-
-
-def answer_of(response: requests.Response) -> str:
-    """Give all of an answer: its status, its headers and its body."""
-    return f"{response.status_code} {response.reason} {dict(response.headers)} {response.text}"
-
-
-class Caller:
-    """A client with the API's token, that keeps all that it is answered."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self.answers: list[str] = []
-
-    def __call__(
-        self, method: str, path: str, token: str | None = f"Bearer {API_TOKEN}", **options: Any
-    ) -> requests.Response:
-        headers = {} if token is None else {"Authorization": token}
-        response = self._service.call(method, path, headers=headers, **options)
-        self.answers.append(answer_of(response))
-        return response
-
-    def create(self, repository: str, query: str = "") -> requests.Response:
-        body = {"title": "t", "repository": repository}
-        return self("POST", f"/tasks{query}", json=body)
-
-
-def secretive(environment: dict[str, str]) -> dict[str, str]:
-    return {
-        **environment,
-        "GITHUB_TOKEN": GITHUB_TOKEN,
-        "API_TOKEN": API_TOKEN,
-        "LOG_LEVEL": "debug",
-        "GITHUB_TIMEOUT": "1",
-        "GITHUB_CACHE_TTL": "1",
-    }
 
 
 def command_lines(processes: Iterable[psutil.Process]) -> list[str]:
     return [" ".join(process.cmdline()) for process in processes]
 
 
+@pytest.fixture
+def role(server: dict[str, Any]) -> Iterator[str]:
+    """A role of the database server that logs in with PASSWORD."""
+    name = f"secretive_{uuid.uuid4().hex[:12]}"
+    with closing(psycopg2.connect(**server)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(f"CREATE ROLE {name} LOGIN PASSWORD %s", [PASSWORD])
+        yield name
+        cursor.execute(f"DROP ROLE {name}")
+
+
 @pytest.mark.parametrize("log_format", ["text", pytest.param("json", marks=pytest.mark.slow)])
-def test_no_secret_is_told_whatever_fails(
+def test_no_failure_reveals_a_secret(
     environment: dict[str, str],
+    role: str,
     empty_database_url: str,
     server: dict[str, Any],
     github: GitHub,
     tmp_path: Path,
     log_format: str,
 ) -> None:
-    migrations.upgrade(Settings(database_url=empty_database_url))
     parameters = psycopg2.extensions.parse_dsn(empty_database_url)
-    url = psycopg2.extensions.make_dsn(**{**parameters, "password": PASSWORD})
+    with closing(psycopg2.connect(empty_database_url)) as connection, connection:
+        connection.cursor().execute(f"ALTER DATABASE {parameters['dbname']} OWNER TO {role}")
+    url = psycopg2.extensions.make_dsn(**{**parameters, "user": role, "password": PASSWORD})
+    migrations.upgrade(Settings(database_url=url))
     settings = {**secretive(environment), "DATABASE_URL": url, "LOG_FORMAT": log_format}
     with (
         socket.create_server(("127.0.0.1", 0)) as elsewhere,
@@ -116,15 +76,15 @@ def test_no_secret_is_told_whatever_fails(
         lines += command_lines(members(service.process.pid, tmp_path))
         assert service.end() == 0
         assert leaks([service.log]) == []
-        assert leaks(call.answers) == []
+        assert leaks(call.responses) == []
         assert leaks(lines) == []
         assert leaks(kept) == []
         assert {path.suffix for path in caches} >= {".sqlite", ".sqlite-wal", ".sqlite-shm"}
         assert any(b"pallets/flask" in content for content in kept)
         assert modes == {0o600}
-        with pytest.raises(BlockingIOError):  # nobody has come
+        with pytest.raises(BlockingIOError):  # no one connected
             elsewhere.accept()
-        # All of it was there to be told.
+        # The secrets were in use.
         assert "debug" in service.log.lower()
         assert len(lines) >= 3
         assert {call.headers["Authorization"] for call in github.calls} == {
@@ -133,7 +93,7 @@ def test_no_secret_is_told_whatever_fails(
 
 
 def use(call: Caller) -> None:
-    """Ask for all kinds of things, with the right token and with wrong ones."""
+    """Send valid and invalid requests, with the right token and with wrong ones."""
     assert call.create(FLASK).status_code == 201
     for path in ("/tasks", "/tasks/1", "/docs", "/docs/", "/openapi.json", "/health/ready", "/no"):
         call("GET", path)
@@ -144,7 +104,7 @@ def use(call: Caller) -> None:
 
 
 def github_fails(call: Caller, github: GitHub, elsewhere: socket.socket) -> None:
-    """Have GitHub answer in all of its bad ways, with a copy and without, the limits last."""
+    """Send requests during each fault of GitHub, with and without a cached response."""
     path = call.create(FLASK).headers["Location"]
     host, port = elsewhere.getsockname()
     away = {
@@ -155,7 +115,7 @@ def github_fails(call: Caller, github: GitHub, elsewhere: socket.socket) -> None
         for scheme in ("http:", "https:", "")
     }
     for name, fault in {**FAULTS, **away}.items():
-        if name in LIMITS or name in HANGING:
+        if name in {*RATE_LIMITS, *SLOW, *USABLE}:
             continue
         github.fault = fault
         assert call.create("git/git").status_code in (422, 502)
@@ -170,7 +130,7 @@ def github_fails(call: Caller, github: GitHub, elsewhere: socket.socket) -> None
 
 
 def database_fails(call: Caller, server: dict[str, Any], name: str) -> None:
-    """Have the database refuse the service, and take it in again."""
+    """Send requests while the database refuses connections."""
     with closing(psycopg2.connect(**server)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
@@ -186,7 +146,7 @@ def database_fails(call: Caller, server: dict[str, Any], name: str) -> None:
 
 
 def a_worker_dies(call: Caller, service: Service) -> None:
-    """Have a worker end in two ways, and others take its place."""
+    """Kill a worker in two ways, and wait for its replacement."""
     for number in (signal.SIGKILL, signal.SIGABRT):
         first = workers(service)
         first[0].send_signal(number)
@@ -195,7 +155,7 @@ def a_worker_dies(call: Caller, service: Service) -> None:
         assert call("GET", "/tasks").status_code == 200
 
 
-def test_a_database_that_was_never_there_makes_nobody_tell_its_password(
+def test_an_unreachable_database_does_not_reveal_its_password(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     url = f"postgresql://someone:{quote(PASSWORD, safe='')}@127.0.0.1:1/nowhere"
@@ -206,11 +166,11 @@ def test_a_database_that_was_never_there_makes_nobody_tell_its_password(
         assert call("GET", "/health/ready").status_code == 503
         assert call.create(FLASK).status_code == 503
         assert "Connection refused" in service.log
-        assert leaks([service.log, *call.answers]) == []
+        assert leaks([service.log, *call.responses]) == []
 
 
 @pytest.mark.parametrize("words", [("doctor",), ("db", "status"), ("db", "init")])
-def test_no_command_tells_a_secret(environment: dict[str, str], words: tuple[str, ...]) -> None:
+def test_no_command_reveals_a_secret(environment: dict[str, str], words: tuple[str, ...]) -> None:
     url = f"postgresql://someone:{quote(PASSWORD, safe='')}@127.0.0.1:1/nowhere"
     done = subprocess.run(
         [sys.executable, "-m", "flask", *words],
@@ -226,31 +186,29 @@ def test_no_command_tells_a_secret(environment: dict[str, str], words: tuple[str
     assert leaks([done.stdout, done.stderr]) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a process's environment is read from /proc")
-def test_the_embedded_database_is_told_no_secret(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_the_embedded_database_gets_no_secret(environment: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "postgres"
     settings = {**secretive(environment), "DATABASE_URL": f"embedded:{folder}"}
     with served(settings, tmp_path / "output") as service:
         call = Caller(service)
         assert call.create(FLASK).status_code == 201
         (first,) = postmasters(tmp_path)
-        is_told_nothing(first)
+        check_process_secrets(first)
         first.kill()
         wait_for(lambda: postmasters(tmp_path) not in ([], [first]))
         wait_for(lambda: call("GET", "/tasks").status_code == 200)
         (second,) = postmasters(tmp_path)
-        is_told_nothing(second)
-        assert leaks([(folder / "server.log").read_bytes(), service.log, *call.answers]) == []
+        check_process_secrets(second)
+        assert leaks([(folder / "server.log").read_bytes(), service.log, *call.responses]) == []
 
 
 def postmasters(folder: Path) -> list[psutil.Process]:
     return [process for process in members(-1, folder) if process.name() == "postgres"]
 
 
-def is_told_nothing(postmaster: psutil.Process) -> None:
-    """Look for secrets in what the server's processes were started with."""
+def check_process_secrets(postmaster: psutil.Process) -> None:
+    """Check the command lines and the environments of the server's processes."""
     processes = [postmaster, *postmaster.children(recursive=True)]
     assert len(processes) > 3
     assert leaks(command_lines(processes)) == []

@@ -1,367 +1,281 @@
-"""One thread serves all connections of a worker, and none of them makes the others wait."""
+"""The worker serves each connection in a greenlet, and bounds each phase of a request."""
 
 import json
+import os
 import socket
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Any
 
 import psycopg2
 import pytest
 import requests
 
-from load import workers
-from service import Service, served, wait_for
+from conftest import clear
+from helpers import Service, served, wait_for, workers
+from raw import LIVE, QUICK, connect, live_seconds, read_response, request, status
 from tracker.demo.github import Fault, GitHub
-from tracker.tasks.loader import HEAD_MAX
-from tracker.worker import TOGETHER, _Client
 
-LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
-QUICK = 1.0  # seconds; far less than what is waited for meanwhile
+# gunicorn with shorter deadlines; gevent has to patch before anything else is imported.
+IMPATIENT = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+from gunicorn.app.wsgiapp import run
+from tracker import worker
+worker.HEAD_TIMEOUT = worker.BODY_TIMEOUT = worker.WRITE_TIMEOUT = 1.0
+sys.argv = ["gunicorn", "wsgi:app"]
+run()
+"""
+POST = b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def github_stand_in() -> Iterator[GitHub]:
+    with GitHub() as github:
+        yield github
+
+
+@pytest.fixture(scope="module")
+def one_worker(
+    database_url: str, github_stand_in: GitHub, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """The service with one worker, for all tests."""
+    environment = {
+        "DATABASE_URL": database_url,
+        "GITHUB_API_BASE": github_stand_in.url,
+        "GITHUB_CACHE": "memory",
+        "GITHUB_TIMEOUT": "5",
+        "WEB_CONCURRENCY": "1",
+    }
+    with served(os.environ | environment, tmp_path_factory.mktemp("worker") / "output") as service:
+        yield service
+    clear(database_url)
 
 
 @pytest.fixture
-def alone(environment: dict[str, str], tmp_path: Path) -> Iterator[Service]:
-    """The service with one worker."""
-    with served({**environment, "WEB_CONCURRENCY": "1"}, tmp_path / "output") as service:
+def impatient(environment: dict[str, str], tmp_path: Path) -> Iterator[Service]:
+    """The service with one worker and deadlines of a second."""
+    environment = {
+        **environment,
+        "WEB_CONCURRENCY": "1",
+        "GUNICORN_CMD_ARGS": "--keep-alive 1",
+    }
+    command = (sys.executable, "-c", IMPATIENT)
+    with served(environment, tmp_path / "output", command) as service:
         yield service
 
 
-def connect(service: Service, stack: ExitStack) -> socket.socket:
-    address = ("127.0.0.1", service.port)
-    return stack.enter_context(closing(socket.create_connection(address, timeout=20)))
-
-
-def read_answer(client: socket.socket) -> bytes:
-    """Read one answer, and not a byte beyond it."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += client.recv(1)
-    length = int(received.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    while length:
-        body = client.recv(length)
-        assert body
-        received += body
-        length -= len(body)
-    return received
-
-
-def read_task(client: socket.socket) -> dict[str, Any]:
-    """Read an answer that is a task."""
-    head, _, body = read_answer(client).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200"), head
-    task: dict[str, Any] = json.loads(body)
-    return task
-
-
-def time_of_one(service: Service) -> float:
-    started = time.monotonic()
-    assert service.answers()
-    return time.monotonic() - started
-
-
-def threads(service: Service) -> int:
-    (worker,) = workers(service)
-    return int(worker.num_threads())
-
-
-def test_connections_that_keep_quiet_need_no_thread(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    few = {**environment, "WEB_CONCURRENCY": "1", "THREADS": "1"}
-    with served(few, tmp_path / "output") as service, ExitStack() as stack:
-        silent = [connect(service, stack) for _ in range(50)]
-        for client in silent[:25]:
-            client.sendall(LIVE)
-            assert read_answer(client).startswith(b"HTTP/1.1 200")
-        assert time_of_one(service) < QUICK
-        for client in silent:  # each of them is still served
-            client.sendall(LIVE)
-            assert read_answer(client).startswith(b"HTTP/1.1 200")
-        assert threads(service) <= 5  # it has four at most, and the main one
-
-
-def test_with_too_many_idle_connections_those_idle_for_longest_make_room(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    few = {**environment, "WEB_CONCURRENCY": "1", "THREADS": "1"}
-    few["GUNICORN_CMD_ARGS"] = "--worker-connections 10"
-    with served(few, tmp_path / "output") as service, ExitStack() as stack:
-        silent = [connect(service, stack) for _ in range(30)]
-        assert time_of_one(service) < QUICK
-        silent[-1].sendall(LIVE)
-        assert read_answer(silent[-1]).startswith(b"HTTP/1.1 200")
-        assert silent[0].recv(1) == b""
-
-
-def test_a_client_in_the_middle_of_its_request_holds_up_nobody(alone: Service) -> None:
+def test_idle_connections_and_partial_requests_hold_up_nobody(one_worker: Service) -> None:
     with ExitStack() as stack:
-        slow = [connect(alone, stack) for _ in range(10)]
-        for client in slow:
-            client.sendall(LIVE[:20])
-        assert max(time_of_one(alone) for _ in range(20)) < QUICK
-        for client in slow:
-            client.sendall(LIVE[20:])
-            assert read_answer(client).startswith(b"HTTP/1.1 200")
-
-
-def test_a_thread_hands_the_turn_on_before_it_waits_for_what_a_client_sends(
-    steps: list[None],
-) -> None:
-    server, client = socket.socketpair()
-    with _Client(server) as served, client, ThreadPoolExecutor() as pool:
-        client.sendall(b"at once")
-        assert (served.recv(100), len(steps)) == (b"at once", 0)
-        received = pool.submit(served.recv, 100)
-        wait_for(lambda: len(steps) == 1)
-        client.sendall(b"late")
-        assert received.result() == b"late"
-        client.close()
-        assert (served.recv(100), len(steps)) == (b"", 1)
-
-
-def test_a_thread_hands_the_turn_on_before_it_waits_for_a_client_that_reads(
-    steps: list[None],
-) -> None:
-    server, client = socket.socketpair()
-    with _Client(server) as served, client, ThreadPoolExecutor() as pool:
-        served.sendall(b"little")
-        assert (client.recv(6), len(steps)) == (b"little", 0)
-        much = bytes(range(256)) * 40_000  # more than the kernel keeps
-        sent = pool.submit(served.sendall, much)
-        wait_for(lambda: len(steps) == 1)
-        received = b""
-        while len(received) < len(much):
-            received += client.recv(1_000_000)
-        assert sent.result() is None
-        assert received == much
+        clients = [connect(one_worker, stack) for _ in range(60)]
+        sent = [LIVE[:0], LIVE[:1], LIVE[:20], LIVE[:-1]]
+        for number, client in enumerate(clients):
+            client.sendall(sent[number % 4])
+        assert max(live_seconds(one_worker) for _ in range(10)) < QUICK
+        for number, client in enumerate(clients):
+            client.sendall(LIVE[len(sent[number % 4]) :])
+            assert status(read_response(client)) == 200
+        assert live_seconds(one_worker) < QUICK
 
 
 def test_a_request_that_waits_for_a_lock_holds_up_nobody(
-    alone: Service, environment: dict[str, str]
+    one_worker: Service, database_url: str
 ) -> None:
-    path = alone.post("pallets/flask").headers["Location"]
-    other = psycopg2.connect(environment["DATABASE_URL"])
+    path = one_worker.post("pallets/flask").headers["Location"]
+    other = psycopg2.connect(database_url)
     with closing(other), ThreadPoolExecutor() as pool:
         other.cursor().execute("SELECT * FROM tasks FOR UPDATE")
-        waiting = [pool.submit(alone.call, "PATCH", path, json={"title": "x"}) for _ in range(5)]
+        waiting = [
+            pool.submit(one_worker.call, "PATCH", path, json={"title": "x"}) for _ in range(5)
+        ]
         time.sleep(0.2)
-        assert max(time_of_one(alone) for _ in range(20)) < QUICK
+        assert max(live_seconds(one_worker) for _ in range(20)) < QUICK
+        assert one_worker.call("GET", path).json()["version"] == 1
         other.rollback()
         assert {each.result().status_code for each in waiting} == {200}
-    assert alone.call("GET", path).json()["version"] == 2
+    assert one_worker.call("GET", path).json()["version"] == 2
 
 
-def known(service: Service, number: int, stack: ExitStack) -> list[socket.socket]:
-    """Open connections on which the service has answered already."""
-    clients = [connect(service, stack) for _ in range(number)]
-    for client in clients:
-        client.sendall(LIVE)
-        read_answer(client)
-    return clients
-
-
-def at_once(service: Service, sent: dict[socket.socket, bytes]) -> None:
-    """Send requests so that the worker finds all of them when it looks."""
-    (worker,) = workers(service)
-    worker.suspend()
-    for client, request in sent.items():
-        client.sendall(request)
-    worker.resume()
-
-
-def request(method: str, task_id: int, title: str | None = None) -> bytes:
-    body = json.dumps({"title": title}).encode() if title else b""
-    head = f"{method} /tasks/{task_id} HTTP/1.1\r\nHost: localhost\r\n"
-    kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
-    return f"{head}{kind}\r\n".encode() + body
-
-
-def create(service: Service, number: int) -> list[int]:
-    return [service.post("pallets/flask").json()["id"] for _ in range(number)]
-
-
-@contextmanager
-def locked(environment: dict[str, str]) -> Iterator[Callable[[], int]]:
-    """Keep others from the tasks; give what counts the statements that wait for them."""
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    )
-    url = environment["DATABASE_URL"]
-    with closing(psycopg2.connect(url)) as other, closing(psycopg2.connect(url)) as observer:
-        observer.autocommit = True
-        cursor = observer.cursor()
-        other.cursor().execute("LOCK TABLE tasks")
-
-        def count() -> int:
-            cursor.execute(waiting)
-            ((number,),) = cursor.fetchall()
-            return int(number)
-
-        yield count
-
-
-@pytest.mark.parametrize(("number", "statements"), [(2, 1), (TOGETHER, 1), (TOGETHER + 1, 2)])
-def test_reads_that_come_together_are_one_statement(
-    alone: Service, environment: dict[str, str], number: int, statements: int
+def test_a_request_that_waits_for_github_holds_up_nobody(
+    one_worker: Service, github_stand_in: GitHub
 ) -> None:
-    ids = create(alone, number)
-    with ExitStack() as stack:
-        clients = known(alone, number, stack)
-        with locked(environment) as waiting:
-            asked = zip(clients, ids, strict=True)
-            at_once(alone, {client: request("GET", each) for client, each in asked})
-            wait_for(lambda: waiting() == statements)
-            assert max(time_of_one(alone) for _ in range(10)) < QUICK
-            assert waiting() == statements
-        for client, each in zip(clients, ids, strict=True):
-            assert read_task(client)["id"] == each
-
-
-@pytest.mark.parametrize(("beyond", "statements"), [(0, 1), (1, 2)])
-def test_a_read_whose_head_is_too_long_to_look_at_is_by_itself(
-    alone: Service, environment: dict[str, str], beyond: int, statements: int
-) -> None:
-    (task_id,) = create(alone, 1)
-    head = request("GET", task_id)[:-2] + b"X-Filler: "
-    head += b"x" * (HEAD_MAX - len(head) - 4 + beyond) + b"\r\n\r\n"
-    with ExitStack() as stack:
-        clients = known(alone, 2, stack)
-        with locked(environment) as waiting:
-            at_once(alone, dict.fromkeys(clients, head))
-            wait_for(lambda: waiting() == statements)
-        assert [read_task(client)["id"] for client in clients] == [task_id] * 2
-
-
-def test_a_read_together_that_fails_fails_once_for_all(
-    alone: Service, environment: dict[str, str]
-) -> None:
-    ids = create(alone, 4)
-    with ExitStack() as stack, locked(environment):
-        clients = known(alone, 4, stack)
-        at_once(alone, {client: request("GET", ids[0]) for client in clients})
-        started = time.monotonic()
-        for client in clients:
-            assert read_answer(client).startswith(b"HTTP/1.1 503")
-        assert time.monotonic() - started < 3.5  # once the lock_timeout, which is 2
-
-
-def test_a_read_together_leaves_each_request_its_own_answer(
-    alone: Service, environment: dict[str, str]
-) -> None:
-    first, second = create(alone, 2)
-    foreign = request("GET", first).replace(b"localhost", b"example.com")
-    with ExitStack() as stack:
-        clients = known(alone, 4, stack)
-        with locked(environment) as waiting:
-            sent = [request("GET", first), foreign, request("GET", 10**17), request("GET", second)]
-            at_once(alone, dict(zip(clients, sent, strict=True)))
-            assert read_answer(clients[1]).startswith(b"HTTP/1.1 400")  # it waits for no task
-            wait_for(lambda: waiting() == 1)
-        statuses = [read_answer(clients[each]).split(b" ", 2)[1] for each in (0, 2, 3)]
-        assert statuses == [b"200", b"404", b"200"]
-
-
-def test_what_was_read_together_answers_no_later_request(alone: Service) -> None:
-    first, second = create(alone, 2)
-    behind = request("GET", first) + request("PATCH", first, "new") + request("GET", first)
-    with ExitStack() as stack:
-        one, other = known(alone, 2, stack)
-        at_once(alone, {one: request("GET", second), other: behind})
-        assert [read_task(other)["title"] for _ in range(3)] == ["t", "new", "new"]
-        assert read_task(one)["title"] == "t"
-        alone.call("PATCH", f"/tasks/{second}", json={"title": "new"})
-        one.sendall(request("GET", second))
-        assert read_task(one)["title"] == "new"
-
-
-def test_a_request_that_waits_for_github_holds_up_nobody(alone: Service, github: GitHub) -> None:
-    github.fault = Fault(delay=1.5)
+    github_stand_in.fault = Fault(delay=1.5)
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(alone.post, "pallets/flask")
+        waiting = pool.submit(one_worker.post, "django/django")
         time.sleep(0.2)
-        assert max(time_of_one(alone) for _ in range(5)) < QUICK
+        assert max(live_seconds(one_worker) for _ in range(5)) < QUICK
         assert not waiting.done()
         assert waiting.result().status_code == 201
+    github_stand_in.fault = None
 
 
-def test_quick_requests_of_many_clients_are_served_by_few_threads(alone: Service) -> None:
-    def ask(_: int) -> None:
+def test_many_clients_need_few_threads(one_worker: Service) -> None:
+    def read(_: int) -> None:
         with requests.Session() as session:
-            for _ in range(50):
-                assert session.get(f"http://127.0.0.1:{alone.port}/tasks").status_code == 200
+            for _ in range(20):
+                assert session.get(f"http://127.0.0.1:{one_worker.port}/tasks").status_code == 200
 
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(ask, range(16)))
-    assert threads(alone) < 16
+        list(pool.map(read, range(16)))
+    (worker,) = workers(one_worker)
+    assert worker.num_threads() <= 4  # gevent has threads for name look-ups
 
 
-def test_requests_that_come_in_one_packet_are_answered_in_their_order(alone: Service) -> None:
+def test_requests_in_one_packet_get_responses_in_order(one_worker: Service) -> None:
     with ExitStack() as stack:
-        client = connect(alone, stack)
-        body = json.dumps({"title": "t", "repository": "pallets/flask"}).encode()
-        head = (
-            b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n" % len(body)
-        )
-        client.sendall(LIVE + head + body + LIVE.replace(b"live", b"none"))
-        statuses = [read_answer(client).split(b" ", 2)[1] for _ in range(3)]
-        assert statuses == [b"200", b"201", b"404"]
+        client = connect(one_worker, stack)
+        creation = request("POST", "/tasks", {"title": "t", "repository": "pallets/flask"})
+        client.sendall(LIVE + creation + LIVE.replace(b"live", b"none"))
+        assert [status(read_response(client)) for _ in range(3)] == [200, 201, 404]
         client.sendall(LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-        read_answer(client)
+        read_response(client)
         assert client.recv(1) == b""
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_nobody_read_is_not_taken_for_a_request(alone: Service, chunked: bool) -> None:
-    kind = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(LIVE)
+def test_an_unread_body_is_not_taken_for_a_request(one_worker: Service, chunked: bool) -> None:
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(LIVE)
     body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(LIVE), LIVE) if chunked else LIVE
     with ExitStack() as stack:
-        client = connect(alone, stack)
-        client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n" % kind + body)
-        assert read_answer(client).startswith(b"HTTP/1.1 404")
+        client = connect(one_worker, stack)
+        client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n" % framing + body)
+        assert status(read_response(client)) == 404
         client.sendall(LIVE.replace(b"/health/live", b"/nothing"))
-        assert read_answer(client).startswith(b"HTTP/1.1 404")
+        assert status(read_response(client)) == 404
 
 
-@pytest.mark.slow  # or rather: to be run while nothing else is
-def test_connections_that_come_at_once_are_shared_out(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    with served(environment, tmp_path / "output") as service, ExitStack() as stack:
-        wait_for(lambda: service.answers() and _all_serve(service))
-        clients = [connect(service, stack) for _ in range(40)]
-        for client in clients:
-            client.sendall(LIVE)
-        for client in clients:
-            read_answer(client)
-        shares = [
-            sum(each.status == "ESTABLISHED" for each in worker.net_connections("tcp"))
-            for worker in workers(service)
-        ]
-    assert sum(shares) >= 40
-    assert min(shares) >= 8
-
-
-def _all_serve(service: Service) -> bool:
-    """Tell whether both workers have handled a request, in a thread that this takes."""
-    return sorted(worker.num_threads() > 1 for worker in workers(service)) == [True, True]
-
-
-def test_idle_connections_end_soon_when_the_service_stops(alone: Service) -> None:
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+    ids=lambda head: head[:20].decode(),
+)
+def test_a_malformed_request_gets_json_and_the_end(one_worker: Service, head: bytes) -> None:
     with ExitStack() as stack:
-        clients = [connect(alone, stack) for _ in range(3)]
-        clients[0].sendall(LIVE)
-        read_answer(clients[0])
-        time.sleep(0.2)
+        client = connect(one_worker, stack)
+        client.sendall(head + b"x" * 100_000)  # a reset would discard the response
+        response, _, body = read_response(client).partition(b"\r\n\r\n")
+        assert 400 <= status(response) < 500
+        lines = response.decode().split("\r\n")
+        assert "Content-Type: application/json" in lines
+        assert any(line.startswith("X-Request-ID: ") for line in lines)
+        error = json.loads(body)
+        assert (error["code"], error["message"]) == (
+            status(response),
+            "Request could not be parsed.",
+        )
+        while client.recv(1000):
+            pass
+    assert "Traceback" not in one_worker.log
+
+
+@pytest.mark.parametrize(
+    "part", [b"", LIVE[:20], POST + b"Content-Length: 100\r\n\r\n{"], ids=["idle", "head", "body"]
+)
+def test_a_connection_that_misses_a_deadline_is_closed(impatient: Service, part: bytes) -> None:
+    with ExitStack() as stack:
+        drips = connect(impatient, stack)
+        silent = connect(impatient, stack)
         started = time.monotonic()
-        alone.process.terminate()
-        time.sleep(0.3)
-        clients[1].sendall(LIVE)  # a request that was on its way is still answered
-        assert b"connection: close" in read_answer(clients[1]).lower()
-        assert alone.process.wait(20) == 0
-        assert time.monotonic() - started < 6
+        for client in (drips, silent):
+            client.sendall(part)
+        ended = wait_for_end(silent)
+        assert 0.8 < ended - started < 3
+        if part:  # a byte from time to time does not move the deadline
+            assert until_refused(drips, b"x") - started < 5
+        assert live_seconds(impatient) < QUICK
+    assert "Traceback" not in impatient.log
+
+
+def wait_for_end(client: socket.socket) -> float:
+    """Read until the connection ends; return the time."""
+    while client.recv(10_000):
+        pass
+    return time.monotonic()
+
+
+def until_refused(client: socket.socket, byte: bytes) -> float:
+    """Send a byte from time to time until the connection has ended; return the time."""
+    try:
+        while True:
+            client.sendall(byte)
+            time.sleep(0.05)
+    except OSError:
+        return time.monotonic()
+
+
+def test_a_client_that_does_not_read_is_dropped(impatient: Service) -> None:
+    asset = request("GET", "/docs/swagger-ui-bundle.js")
+    (worker,) = workers(impatient)
+    before = worker.num_fds()
+    with ExitStack() as stack:
+        clients = [connect(impatient, stack) for _ in range(10)]
+        for client in clients:
+            client.sendall(asset * 10)  # more than the kernel buffers
+        wait_for(lambda: worker.num_fds() >= before + 10)
+        assert live_seconds(impatient) < QUICK
+        wait_for(lambda: worker.num_fds() <= before + 1)
+    assert live_seconds(impatient) < QUICK
+    assert "Traceback" not in impatient.log
+
+
+def test_a_flood_of_requests_on_one_connection_holds_up_nobody(one_worker: Service) -> None:
+    stopped = threading.Event()
+    with ExitStack() as stack:
+        client = connect(one_worker, stack)
+
+        def flood() -> None:
+            with suppress(OSError):
+                while not stopped.is_set():
+                    client.sendall(LIVE * 100)
+
+        def read() -> None:
+            with suppress(OSError):
+                while client.recv(1_000_000):
+                    pass
+
+        threads = [threading.Thread(target=work) for work in (flood, read)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        assert max(live_seconds(one_worker) for _ in range(5)) < QUICK
+        stopped.set()
+        client.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+
+
+def test_a_slow_head_does_not_shorten_the_deadline_of_the_response(impatient: Service) -> None:
+    asset = request("GET", "/docs/swagger-ui-bundle.js")
+    with ExitStack() as stack:
+        client = connect(impatient, stack)
+        client.sendall(asset[:20])
+        time.sleep(0.85)  # of the second for the head
+        client.sendall(asset[20:] + asset * 5)  # more than the kernel buffers
+        time.sleep(0.5)  # longer than what is left of that second
+        for _ in range(6):
+            assert status(read_response(client)) == 200
+
+
+def test_connections_beyond_the_limit_wait(environment: dict[str, str], tmp_path: Path) -> None:
+    limited = {**environment, "WEB_CONCURRENCY": "1"}
+    limited["GUNICORN_CMD_ARGS"] = "--worker-connections 10"
+    with served(limited, tmp_path / "output") as service, ExitStack() as stack:
+        clients = [connect(service, stack) for _ in range(12)]
+        clients[0].sendall(LIVE)
+        assert status(read_response(clients[0])) == 200
+        clients[-1].sendall(LIVE)
+        for client in clients[1:4]:
+            client.close()
+        assert status(read_response(clients[-1])) == 200

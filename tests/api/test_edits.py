@@ -1,4 +1,4 @@
-"""PATCH, entity tags, and writers that meet."""
+"""PATCH, conditional requests, and concurrent writes."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -26,7 +26,7 @@ def path(task: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/merge-patch+json"])
-def test_patch_changes_what_it_names_and_leaves_the_rest(
+def test_patch_changes_only_the_fields_that_it_has(
     client: FlaskClient, task: dict[str, Any], content_type: str
 ) -> None:
     body = '{"status": "done", "description": "x"}'
@@ -38,7 +38,7 @@ def test_patch_changes_what_it_names_and_leaves_the_rest(
     assert response.headers["ETag"] == '"2"'
 
 
-def test_patch_with_null_takes_a_value_away(client: FlaskClient, task: dict[str, Any]) -> None:
+def test_patch_with_null_removes_a_value(client: FlaskClient, task: dict[str, Any]) -> None:
     client.patch(path(task), json={"description": "x", "due_date": "2030-01-31"})
     after = client.patch(path(task), json={"description": None, "due_date": None}).get_json()
     assert (after["description"], after["due_date"]) == (None, None)
@@ -47,7 +47,7 @@ def test_patch_with_null_takes_a_value_away(client: FlaskClient, task: dict[str,
 @pytest.mark.parametrize(
     "body", [{}, {"title": " Read the docs "}, {"repository": "PALLETS/flask"}]
 )
-def test_patch_that_changes_nothing_leaves_even_the_version(
+def test_patch_with_the_same_values_changes_no_version(
     client: FlaskClient, github: GitHub, task: dict[str, Any], body: dict[str, Any]
 ) -> None:
     assert client.patch(path(task), json=body).get_json() == task
@@ -85,7 +85,7 @@ def test_patch_is_as_strict_as_put(
         "https://github.com/pallets/flask/issues/1",
     ],
 )
-def test_the_same_repository_in_another_form_asks_github_nothing(
+def test_another_spelling_of_the_repository_calls_no_github(
     client: FlaskClient, github: GitHub, task: dict[str, Any], spelling: str
 ) -> None:
     after = client.patch(path(task), json={"title": "New", "repository": spelling}).get_json()
@@ -93,7 +93,7 @@ def test_the_same_repository_in_another_form_asks_github_nothing(
     assert len(github.calls) == 1
 
 
-def test_another_repository_asks_github(
+def test_another_repository_calls_github(
     client: FlaskClient, github: GitHub, task: dict[str, Any]
 ) -> None:
     after = client.patch(path(task), json={"repository": "git/git"}).get_json()
@@ -102,7 +102,7 @@ def test_another_repository_asks_github(
 
 
 @pytest.mark.parametrize("tag", ['"1"', "*", 'W/"1"', '"7", "1"'])
-def test_a_task_that_the_client_has_is_304(
+def test_if_none_match_with_the_etag_is_304(
     client: FlaskClient, task: dict[str, Any], tag: str
 ) -> None:
     response = client.get(path(task), headers={"If-None-Match": tag})
@@ -111,7 +111,7 @@ def test_a_task_that_the_client_has_is_304(
 
 
 @pytest.mark.parametrize("tag", ['"2"', "", '"'])
-def test_a_task_that_the_client_has_not_is_200(
+def test_if_none_match_with_another_etag_is_200(
     client: FlaskClient, task: dict[str, Any], tag: str
 ) -> None:
     response = client.get(path(task), headers={"If-None-Match": tag})
@@ -124,7 +124,7 @@ WRITES = ["put", "patch", "delete"]
 
 @pytest.mark.parametrize("method", WRITES)
 @pytest.mark.parametrize("tag", ['"1"', "*", '"7", "1"'])
-def test_a_write_whose_if_match_holds_is_done(
+def test_a_write_with_a_matching_if_match_succeeds(
     client: FlaskClient, task: dict[str, Any], method: str, tag: str
 ) -> None:
     body = TASK | {"title": "New"}
@@ -135,7 +135,7 @@ def test_a_write_whose_if_match_holds_is_done(
 
 @pytest.mark.parametrize("method", WRITES)
 @pytest.mark.parametrize("tag", ['"2"', 'W/"1"', '""', '"1x"'])
-def test_a_write_whose_if_match_does_not_hold_is_412_with_the_etag(
+def test_a_write_with_another_if_match_is_412_with_the_etag(
     client: FlaskClient, github: GitHub, task: dict[str, Any], method: str, tag: str
 ) -> None:
     body = TASK | {"title": "New", "repository": "git/git"}
@@ -147,13 +147,13 @@ def test_a_write_whose_if_match_does_not_hold_is_412_with_the_etag(
 
 
 @pytest.mark.parametrize("method", WRITES)
-def test_if_match_on_a_task_that_is_not_there_is_404(client: FlaskClient, method: str) -> None:
+def test_if_match_on_a_missing_task_is_404(client: FlaskClient, method: str) -> None:
     response = client.open("/tasks/1", method=method, json=TASK, headers={"If-Match": "*"})
     assert response.status_code == 404
 
 
 @pytest.mark.parametrize("method", ["put", "patch"])
-def test_of_50_writers_with_one_etag_exactly_one_wins(
+def test_exactly_one_of_50_writers_with_one_etag_succeeds(
     app: Flask, client: FlaskClient, task: dict[str, Any], method: str
 ) -> None:
     def write(number: int) -> int:
@@ -168,7 +168,7 @@ def test_of_50_writers_with_one_etag_exactly_one_wins(
     assert client.get(path(task)).get_json()["version"] == 2
 
 
-def test_writers_without_an_etag_lose_no_change_of_another_field(
+def test_concurrent_writers_keep_changes_of_other_fields(
     app: Flask, client: FlaskClient, task: dict[str, Any]
 ) -> None:
     changes = [{"title": "New"}, {"status": "done"}, {"description": "x"}, {"priority": "low"}]
@@ -184,7 +184,7 @@ def test_writers_without_an_etag_lose_no_change_of_another_field(
         assert after | change == after
 
 
-def test_of_writers_and_deleters_at_once_all_get_an_answer(
+def test_concurrent_writers_and_a_deletion_all_succeed_or_404(
     app: Flask, client: FlaskClient, task: dict[str, Any]
 ) -> None:
     def write(number: int) -> int:

@@ -1,4 +1,4 @@
-"""The OpenAPI document is the truth: what is generated from it never meets a surprise."""
+"""The running service conforms to its OpenAPI document, for requests generated from it."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service import Service, served
+from helpers import Service, served
 from tracker.demo.github import GitHub
 
 RUN = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"
@@ -27,7 +27,7 @@ def test_the_running_service_conforms_to_its_document(
 
 
 def run_schemathesis(service: Service, token: str | None, examples: int) -> str:
-    """Run all phases with all checks, and give what it reports."""
+    """Run all phases with all checks; return the report."""
     config = Path(__file__).with_name("schemathesis.toml")
     command = [sys.executable, "-W", "ignore", "-c", RUN, f"--config-file={config}", "run"]
     command += [f"http://127.0.0.1:{service.port}/openapi.json", f"--phases={PHASES}"]

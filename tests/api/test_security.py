@@ -1,36 +1,40 @@
-"""Who may ask, from where, and what browsers are told."""
+"""Access: the token, and the headers that browsers get."""
 
-import dataclasses
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
-
-from tracker import create_app
-from tracker.config import Settings, load_settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 TASK = {"title": "Read the docs", "repository": "pallets/flask"}
 TOKEN = "correct-horse-battery-staple"
+PUBLIC = {"/health/live", "/health/ready", "/docs", "/docs/docs.js", "/docs/{name}"}
+PUBLIC |= {"/openapi.json"}
 
 
 @pytest.fixture
-def guarded(settings: Settings, client: FlaskClient) -> FlaskClient:
-    """A client of an application that asks for a token."""
-    return create_app(dataclasses.replace(settings, api_token=TOKEN)).test_client()
+def guarded(client_with: Callable[..., FlaskClient]) -> FlaskClient:
+    """A client of an application with an API_TOKEN."""
+    return client_with(api_token=TOKEN)
 
 
-TASK_REQUESTS = [
-    ("GET", "/tasks"),
-    ("POST", "/tasks"),
-    ("GET", "/tasks/1"),
-    ("PUT", "/tasks/1"),
-    ("PATCH", "/tasks/1"),
-    ("DELETE", "/tasks/1"),
-    ("POST", "/tasks/1/refresh"),
-]
+def test_every_route_but_health_and_docs_needs_the_token(
+    guarded: FlaskClient, routes: Callable[..., list[tuple[str, str]]]
+) -> None:
+    @guarded.application.get("/broken")
+    def broken() -> str:
+        return "a view that somebody adds"
+
+    served = routes(guarded.application)
+    assert len(served) > 20
+    assert {path for _, path in served} > PUBLIC
+    for method, path in [*served, ("GET", "/nope"), ("GET", "/tasks/")]:
+        status = guarded.open(path, method=method, json=TASK, buffered=True).status_code
+        assert (status == 401) == (path not in PUBLIC), (method, path)
 
 
-@pytest.mark.parametrize(("method", "path"), TASK_REQUESTS)
 @pytest.mark.parametrize(
     "authorization",
     [
@@ -46,29 +50,23 @@ TASK_REQUESTS = [
     ],
 )
 def test_a_missing_or_wrong_token_is_401_with_a_challenge(
-    guarded: FlaskClient, method: str, path: str, authorization: str | None
+    guarded: FlaskClient, authorization: str | None
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
-    response = guarded.open(path, method=method, headers=headers, json=TASK)
+    response = guarded.post("/tasks", headers=headers, json=TASK)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith('Bearer realm="tasks"')
-    assert set(response.get_json()) == {"code", "status", "message"}
     assert TOKEN not in response.text
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_the_token_lets_in(guarded: FlaskClient, scheme: str) -> None:
+def test_the_token_is_accepted(guarded: FlaskClient, scheme: str) -> None:
     headers = {"Authorization": f"{scheme} {TOKEN}"}
     assert guarded.post("/tasks", json=TASK, headers=headers).status_code == 201
     assert guarded.get("/tasks", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/docs", "/openapi.json"])
-def test_health_and_docs_ask_for_no_token(guarded: FlaskClient, path: str) -> None:
-    assert guarded.get(path, buffered=True).status_code == 200
-
-
-def test_the_document_declares_the_token_where_it_is_asked_for(
+def test_the_document_declares_the_token_if_there_is_one(
     guarded: FlaskClient, client: FlaskClient
 ) -> None:
     document = guarded.get("/openapi.json").get_json()
@@ -80,83 +78,41 @@ def test_the_document_declares_the_token_where_it_is_asked_for(
     assert "security" not in client.get("/openapi.json").get_json()
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
-def test_a_host_of_this_machine_is_trusted_on_loopback(client: FlaskClient, host: str) -> None:
-    assert client.get("/tasks", headers={"Host": host}).status_code == 200
+HEADERS = ["Host", "Origin", "Sec-Fetch-Site", "Authorization", "If-Match", "If-None-Match"]
+HEADERS += ["Idempotency-Key", "Content-Type", "X-Request-ID", "X-Forwarded-Host"]
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "192.0.2.7", "a b", "/"]
+@hypothesis_settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@pytest.mark.parametrize("path", ["/tasks", "/docs", "/nope"])
-def test_another_host_is_400_on_loopback(client: FlaskClient, host: str, path: str) -> None:
-    response = client.get(path, headers={"Host": host})
-    assert response.status_code == 400
-    assert response.get_json()["code"] == 400
-
-
-@pytest.mark.parametrize(
-    ("environ", "host", "status"),
-    [
-        ({"TRUSTED_HOSTS": "a.example, .b.example"}, "a.example", 200),
-        ({"TRUSTED_HOSTS": "a.example, .b.example"}, "A.Example:80", 200),
-        ({"TRUSTED_HOSTS": "a.example, .b.example"}, "x.b.example", 200),
-        ({"TRUSTED_HOSTS": "a.example, .b.example"}, "x.a.example", 400),
-        ({"TRUSTED_HOSTS": "a.example, .b.example"}, "localhost", 400),
-        ({"HOST": "0.0.0.0"}, "anything.example", 200),
-        ({"HOST": "127.9.9.9"}, "127.9.9.9:8000", 200),
-    ],
+@given(
+    name=st.sampled_from(HEADERS),
+    value=st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"]), max_size=30)
+    | st.text('[]:/@#%,;"*W= 1', max_size=12).map("http://".__add__),
 )
-def test_trusted_hosts_are_those_of_the_settings(
-    settings: Settings, client: FlaskClient, environ: dict[str, str], host: str, status: int
-) -> None:
-    chosen = load_settings(environ)
-    own = dataclasses.replace(settings, host=chosen.host, trusted_hosts=chosen.trusted_hosts)
-    response = create_app(own).test_client().get("/health/live", headers={"Host": host})
-    assert response.status_code == status
+def test_any_bytes_in_any_header_are_no_500(guarded: FlaskClient, name: str, value: str) -> None:
+    for method in ("GET", "POST", "PATCH"):
+        path = "/tasks" if method == "POST" else "/tasks/1"
+        headers = {"Authorization": f"Bearer {TOKEN}", name: value}
+        assert guarded.open(path, method=method, json={}, headers=headers).status_code < 500
 
 
-@pytest.mark.parametrize("text", ["a b", "http://a.example", "a.example:80", ",", "*"])
-def test_wrong_trusted_hosts_stop_the_start(text: str) -> None:
-    with pytest.raises(ValueError, match="TRUSTED_HOSTS takes") as raised:
-        load_settings({"TRUSTED_HOSTS": text})
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(("method", "path"), [r for r in TASK_REQUESTS if r[0] != "GET"])
-@pytest.mark.parametrize("site", ["cross-site", "same-site", "nonsense"])
-def test_a_page_of_another_site_can_change_nothing(
-    client: FlaskClient, method: str, path: str, site: str
-) -> None:
-    task: dict[str, Any] = client.post("/tasks", json=TASK).get_json()
-    response = client.open(path, method=method, json=TASK, headers={"Sec-Fetch-Site": site})
-    assert response.status_code == 403
-    assert client.get("/tasks").get_json() == [task]
-
-
-@pytest.mark.parametrize("site", ["same-origin", "none"])
-def test_our_own_page_and_the_user_can(client: FlaskClient, site: str) -> None:
-    response = client.post("/tasks", json=TASK, headers={"Sec-Fetch-Site": site})
-    assert response.status_code == 201
-
-
-def test_a_page_of_another_site_gets_no_leave_to_read(client: FlaskClient) -> None:
-    headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
-    for response in (
-        client.get("/tasks", headers=headers),
-        client.options("/tasks", headers={**headers, "Access-Control-Request-Method": "POST"}),
-    ):
-        assert response.status_code == 200
-        assert not [name for name, _ in response.headers if name.startswith("Access-Control-")]
-        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
-
-
-@pytest.mark.parametrize("path", ["/tasks", "/docs", "/nope", "/health/live"])
-def test_every_answer_has_the_security_headers(client: FlaskClient, path: str) -> None:
-    headers = client.get(path, buffered=True).headers
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["X-Frame-Options"] == "DENY"
-    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
-    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
-    assert headers["Referrer-Policy"] == "no-referrer"
-    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+def test_every_response_has_the_security_headers(guarded: FlaskClient) -> None:
+    statuses = set()
+    for path, sent in [
+        *((path, {}) for path in ("/tasks", "/docs", "/health/live", "/openapi.json")),
+        ("/health/live", {"Host": "evil.example"}),
+        ("/health/live", {"Origin": "https://evil.example"}),
+        ("/nope", {"Authorization": f"Bearer {TOKEN}"}),
+    ]:
+        response = guarded.get(path, headers=sent, buffered=True)
+        statuses.add(response.status_code)
+        headers = response.headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert statuses == {200, 400, 401, 403, 404}

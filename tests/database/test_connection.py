@@ -1,4 +1,4 @@
-"""Connections are borrowed for statements alone, and come back whatever happens."""
+"""The checkout of a connection, and what becomes of it when a statement fails."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -6,19 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2
 import pytest
 from flask import Flask
-from peewee import IntegrityError
+from peewee import DataError, IntegrityError
 
 from tracker.config import Settings
-from tracker.database.connection import borrowed, configure, database
+from tracker.database.connection import configure, connection, database, retry_on_disconnect
 from tracker.database.models import Task
 from tracker.demo.github import Fault, GitHub
+from tracker.errors import ConnectionLost, DatabaseUnavailable
 
 TASK = {"title": "Read the docs", "repository": "pallets/flask"}
 
 
-def _connections(database_url: str) -> list[str]:
-    """Tell the state of each connection that the service has open."""
-    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+def _connection_states(database_url: str) -> list[str]:
+    """Return the state of each connection of the service."""
+    connection = psycopg2.connect(database_url)
+    with connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT state FROM pg_stat_activity WHERE application_name = 'github-task-tracker'"
             " AND datname = current_database()"
@@ -28,67 +30,113 @@ def _connections(database_url: str) -> list[str]:
     return states
 
 
-def test_no_connection_is_held_while_github_is_asked(
+def _fail(sqlstate: str) -> None:
+    database.execute_sql(
+        f"DO $$ BEGIN RAISE EXCEPTION 'a failed statement' USING ERRCODE = '{sqlstate}'; END $$"
+    )
+
+
+def test_no_connection_is_held_during_a_call_to_github(
     app: Flask, github: GitHub, database_url: str
 ) -> None:
     github.fault = Fault(delay=0.5)
     with ThreadPoolExecutor() as pool:
-        creating = pool.submit(app.test_client().post, "/tasks", json=TASK)
+        creation = pool.submit(app.test_client().post, "/tasks", json=TASK)
         time.sleep(0.25)
-        assert not creating.done()
-        assert database.lent == 0
-        assert _connections(database_url) == []
-        assert creating.result().status_code == 201
+        assert not creation.done()
+        assert _connection_states(database_url) == []
+        assert creation.result().status_code == 201
 
 
-def test_a_connection_is_used_again(app: Flask, database_url: str) -> None:
+def test_requests_in_turn_share_one_connection(app: Flask, database_url: str) -> None:
     client = app.test_client()
     for _ in range(5):
         assert client.get("/tasks/1").status_code == 404
-    assert _connections(database_url) == ["idle"]
+    assert _connection_states(database_url) == ["idle"]
 
 
-def test_threads_have_no_more_connections_than_the_pool(app: Flask, database_url: str) -> None:
+def test_threads_open_no_more_connections_than_the_pool_size(app: Flask, database_url: str) -> None:
     with ThreadPoolExecutor(16) as pool:
-        answers = pool.map(lambda _: app.test_client().get("/tasks/1").status_code, range(100))
-    assert set(answers) == {404}
-    assert len(_connections(database_url)) <= 4
+        statuses = pool.map(lambda _: app.test_client().get("/tasks/1").status_code, range(100))
+    assert set(statuses) == {404}
+    assert len(_connection_states(database_url)) <= 4
 
 
-def test_a_connection_comes_back_from_a_failed_block(app: Flask, database_url: str) -> None:
-    with pytest.raises(IntegrityError), borrowed(), database.atomic():
-        Task.create(title="", repository="pallets/flask")
-    assert database.lent == 0
-    assert _connections(database_url) == ["idle"]
+def test_a_failed_block_returns_its_connection(app: Flask, database_url: str) -> None:
+    for _ in range(5):
+        with pytest.raises(IntegrityError), connection(), database.atomic():
+            Task.create(title="", repository="pallets/flask")
+    assert _connection_states(database_url) == ["idle"]
 
 
-def test_a_connection_that_the_server_ended_is_replaced(app: Flask, database_url: str) -> None:
-    client = app.test_client()
-    assert client.get("/tasks/1").status_code == 404
-    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'github-task-tracker' AND datname = current_database()"
-        )
-    connection.close()
-    assert client.get("/tasks/1").status_code == 404
-
-
-def test_a_block_inside_another_shares_its_connection(app: Flask) -> None:
-    with borrowed():
+def test_a_nested_block_shares_the_connection(app: Flask) -> None:
+    with connection():
         outer = database.connection()
-        with borrowed():
+        with connection():
             assert database.connection() is outer
         assert not database.is_closed()
     assert database.is_closed()
 
 
-def test_options_in_the_url_are_kept_beside_ours(database_url: str) -> None:
+def test_options_of_the_url_are_kept_beside_ours(database_url: str) -> None:
     configure(Settings(database_url=f"{database_url} options='-c work_mem=1234kB'"))
-    with borrowed():
+    with connection():
         rows = [
             database.execute_sql(f"SHOW {name}").fetchone()[0]
-            for name in ("work_mem", "statement_timeout", "timezone")
+            for name in ("work_mem", "lock_timeout", "statement_timeout", "timezone")
         ]
-    assert rows == ["1234kB", "5s", "UTC"]
-    database.close_all()
+    assert rows == ["1234kB", "2s", "5s", "UTC"]
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message"),
+    [
+        ("25006", "Database is read-only now; try again later."),
+        ("40P01", "Database was busy with the same tasks; try again."),
+        ("42703", "Database schema is not up to date; run `flask db init`."),
+        ("42P01", "Database schema is not up to date; run `flask db init`."),
+        ("53100", "Database disk is full; try again later."),
+        ("55P03", "Database did not get a lock in time; try again."),
+        ("57014", "Database did not respond in time; try again."),
+        ("57P01", "Database can't be reached; try again."),
+    ],
+)
+def test_an_sqlstate_becomes_a_message_for_the_client(
+    app: Flask, sqlstate: str, message: str
+) -> None:
+    with pytest.raises(DatabaseUnavailable) as caught, connection():
+        _fail(sqlstate)
+    assert str(caught.value) == message
+    assert caught.value.retry_after == 2
+
+
+def test_an_error_of_the_statement_is_not_hidden(app: Flask) -> None:
+    with pytest.raises(DataError), connection():
+        _fail("22012")
+
+
+def test_a_read_only_session_is_replaced(app: Flask) -> None:
+    with pytest.raises(DatabaseUnavailable, match="read-only"), connection():
+        database.execute_sql("SET default_transaction_read_only = on")
+        Task.create(title="t", repository="pallets/flask")
+    with connection():
+        assert database.execute_sql("SHOW transaction_read_only").fetchone() == ("off",)
+
+
+def test_a_read_is_retried_once_after_its_connection_broke(app: Flask) -> None:
+    attempts = []
+
+    @retry_on_disconnect
+    def read() -> int:
+        with connection():
+            attempts.append(1)
+            if len(attempts) in broken:
+                database.execute_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+            return int(database.execute_sql("SELECT 42").fetchone()[0])
+
+    broken = {1}
+    assert read() == 42
+    broken = {3, 4}
+    with pytest.raises(ConnectionLost):
+        read()
+    assert len(attempts) == 4

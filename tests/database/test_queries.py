@@ -1,44 +1,167 @@
-"""Statements that are compiled once, and planned once for each connection."""
+"""Statements on tasks: what they store and return, and by which index they find it."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from flask import Flask
-from peewee import SQL, Select
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tracker.database.connection import borrowed, database
-from tracker.database.queries import PREPARED_MAX, Statement, bind
+from tracker.api.schemas import TaskSchema
+from tracker.database import queries
+from tracker.database.connection import connection, database
+from tracker.database.models import BIGINT_MAX, Task
 
-
-def _planned() -> list[str]:
-    cursor = database.execute_sql("SELECT name FROM pg_prepared_statements ORDER BY prepare_time")
-    return [name for (name,) in cursor.fetchall()]
-
-
-def test_a_prepared_statement_is_planned_once_for_a_connection(app: Flask) -> None:
-    statement = Statement(Select(columns=[bind("word").cast("text")]), prepared=True)
-    with borrowed():
-        planned = _planned()
-        assert statement.run(word="a").fetchone() == ("a",)
-        assert statement.run(word="%s").fetchone() == ("%s",)
-        assert len(_planned()) == len(planned) + 1
-        cursor = database.execute_sql("SELECT sum(custom_plans) FROM pg_prepared_statements")
-        assert cursor.fetchone() == (0,)  # those that were made for a value
+TASK = {"title": "Read the docs", "repository": "pallets/flask"}
+METADATA = {
+    "repository_id": 596892,
+    "repository_url": "https://github.com/pallets/flask",
+    "stars": 70000,
+    "archived": False,
+    "metadata_status": "current",
+    "metadata_fetched_at": datetime(2030, 1, 1, tzinfo=timezone.utc),
+}
 
 
-def test_a_statement_without_values_can_be_prepared(app: Flask) -> None:
-    statement = Statement(Select(columns=[SQL("1")]), prepared=True)
-    with borrowed():
-        assert statement.run().fetchone() == statement.run().fetchone() == (1,)
-        assert len(_planned()) == 1
+@pytest.fixture(autouse=True)
+def checked_out(app: Flask) -> Iterator[None]:
+    with connection():
+        yield
 
 
-@pytest.mark.parametrize("beyond", [0, 1])
-def test_a_connection_keeps_a_bounded_number_of_plans(app: Flask, beyond: int) -> None:
-    made = [
-        Statement(Select(columns=[SQL(str(number))]), prepared=True)
-        for number in range(PREPARED_MAX + beyond)
-    ]
-    with borrowed():
-        for number, statement in enumerate(made):
-            assert statement.run().fetchone() == (number,)
-        assert len(_planned()) == (1 if beyond else PREPARED_MAX)
-        assert made[0].run().fetchone() == (0,)
+def add(**values: Any) -> int:
+    return queries.insert_task(TASK | values).id
+
+
+def read(task_id: int) -> dict[str, Any]:
+    return dict(json.loads(queries.read_tasks([task_id])[task_id].json))
+
+
+def test_an_update_from_another_version_changes_nothing() -> None:
+    task_id = add()
+    first = queries.update_task(task_id, {"title": "First"}, [1, 7])
+    assert first is not None
+    assert (json.loads(first.json)["title"], first.version, first.etag) == ("First", 2, '"2"')
+    assert queries.update_task(task_id, {"title": "Second"}, [1, 7]) is None
+    assert queries.update_task(task_id, {"title": "Second"}, []) is None
+    assert read(task_id)["title"] == "First"
+
+
+@pytest.mark.parametrize("name", [*TASK, *METADATA, "description", "tags", "due_date"])
+def test_an_update_with_the_same_value_changes_no_version(name: str) -> None:
+    task = Task.get_by_id(add(**METADATA, tags=["a", "b"]))
+    updated = queries.update_task(task.id, {name: getattr(task, name)}, None)
+    assert updated == queries.read_tasks([task.id])[task.id]
+    assert Task.get_by_id(task.id).__data__ == task.__data__
+
+
+def test_an_update_of_one_value_among_others_is_one_version() -> None:
+    task_id = add(tags=["a", "b"])
+    values = {"title": TASK["title"], "tags": ["b", "a"], "due_date": None}
+    updated = queries.update_task(task_id, values, None)
+    assert updated is not None
+    assert updated.version == 2
+
+
+def test_a_deletion_from_another_version_deletes_nothing() -> None:
+    task_id = add()
+    assert not queries.delete_task(task_id, [2, 7])
+    assert not queries.delete_task(task_id, [])
+    assert queries.delete_task(task_id, [1])
+    assert not queries.delete_task(task_id, None)
+
+
+def test_tasks_are_read_by_their_ids() -> None:
+    first, second = add(), add()
+    found = queries.read_tasks([second, second + 1, first])
+    assert sorted(found) == [first, second]
+    assert all(task.id == task_id for task_id, task in found.items())
+    assert queries.read_tasks([]) == {}
+
+
+@pytest.mark.parametrize("name", ["pallets/bottle", "pallets/jinja"])
+def test_another_name_of_a_repository_is_found(name: str) -> None:
+    add(**METADATA)
+    assert not queries.has_other_name(METADATA["repository_id"], "pallets/flask")
+    add(**METADATA | {"repository": name})
+    assert queries.has_other_name(METADATA["repository_id"], "pallets/flask")
+    assert not queries.has_other_name(1, "pallets/flask")
+
+
+def explained(call: Callable[[], Any]) -> str:
+    """Return the plans of the prepared statements that a call executes."""
+    plans: list[str] = []
+
+    def explain(event: Any) -> None:
+        if event.sql.startswith("EXECUTE"):
+            with database.connection().cursor() as cursor:
+                cursor.execute(f"EXPLAIN {event.sql}", event.params)
+                plans.extend(line for (line,) in cursor.fetchall())
+
+    database.query_hooks.append(explain)
+    try:
+        call()
+    finally:
+        database.query_hooks.remove(explain)
+    return "\n".join(plans)
+
+
+def test_another_name_is_found_without_reading_every_task() -> None:
+    database.execute_sql(
+        "INSERT INTO tasks (title, status, priority, tags, repository, repository_id,"
+        " metadata_status) SELECT 'x', 'open', 'low', '{}', 'pallets/flask', 596892, 'pending'"
+        " FROM generate_series(1, 5000)"
+    )
+    database.execute_sql("ANALYZE tasks")
+    plan = explained(lambda: queries.has_other_name(596892, "pallets/flask"))
+    assert plan.count("Index Only Scan") == plan.count("Limit") == 2, plan
+    assert "Seq Scan" not in plan, plan
+
+
+def test_a_table_without_statistics_is_read_by_its_index() -> None:
+    database.execute_sql(
+        "CREATE TEMPORARY TABLE tasks (LIKE tasks INCLUDING ALL)"
+    )  # takes precedence
+    try:
+        plan = explained(lambda: queries.read_tasks([1]))
+    finally:
+        database.execute_sql("DROP TABLE pg_temp.tasks")
+    assert "Index Scan" in plan, plan
+    assert "Seq Scan" not in plan, plan
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+TAG = st.text('aé🎉\\"{},\u2028\x7f\x01', min_size=1, max_size=5)
+TIME = st.datetimes(timezones=st.just(timezone.utc))
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    values=st.fixed_dictionaries(
+        {
+            "description": st.none() | TEXT,
+            "tags": st.lists(TAG, max_size=3),
+            "due_date": st.none() | st.dates(),
+            "repository_description": st.none() | TEXT,
+            "repository_url": st.sampled_from([None, "https://github.com/a/b"]),
+            "language": st.none() | TEXT,
+            "stars": st.none() | st.integers(0, BIGINT_MAX),
+            "archived": st.none() | st.booleans(),
+            "pushed_at": st.none() | TIME,
+            "metadata_fetched_at": st.none() | TIME,
+            "version": st.integers(1, BIGINT_MAX),
+        }
+    )
+)
+def test_the_json_of_a_task_has_the_stored_values(values: dict[str, Any]) -> None:
+    task_id = add(**values)
+    stored, found = Task.get_by_id(task_id), read(task_id)
+    assert list(found) == [field.name for field in Task.public_fields()]
+    assert TaskSchema().load(found) == {name: getattr(stored, name) for name in found}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", found["created_at"])

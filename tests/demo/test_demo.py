@@ -1,4 +1,4 @@
-"""The demonstration: a copy of the project that needs neither network nor settings."""
+"""The demo: it needs no network and no settings, keeps its tasks, and leaves no process."""
 
 import json
 import signal
@@ -13,8 +13,8 @@ SAMPLES = json.loads((ROOT / "tracker/demo/tasks.json").read_text())
 
 
 @contextmanager
-def demonstrated(folder: Path) -> Iterator[Service]:
-    """Serve the demonstration from a copy of the project in the folder."""
+def demo(folder: Path) -> Iterator[Service]:
+    """Run the demo from a copy of the project in the folder."""
     project = folder / "project"
     if not project.exists():
         copy_project(project)
@@ -25,8 +25,8 @@ def demonstrated(folder: Path) -> Iterator[Service]:
         yield service
 
 
-def test_it_keeps_its_tasks_and_leaves_no_process(tmp_path: Path) -> None:
-    with demonstrated(tmp_path) as service:
+def test_the_demo_keeps_its_tasks_and_leaves_no_process(tmp_path: Path) -> None:
+    with demo(tmp_path) as service:
         for number, sample in enumerate(SAMPLES, 1):
             assert service.call("GET", f"/tasks/{number}").json()["title"] == sample["title"]
         renamed = service.post("docker/docker")
@@ -35,7 +35,7 @@ def test_it_keeps_its_tasks_and_leaves_no_process(tmp_path: Path) -> None:
         assert "pallets/flask" in service.log
         assert service.end(signal.SIGINT) == 0
         wait_for(lambda: nothing_left(service))
-    with demonstrated(tmp_path) as service:
+    with demo(tmp_path) as service:
         again = service.call("GET", renamed.headers["Location"])
         assert again.json() == renamed.json()
         assert service.post("pallets/flask").json()["id"] == renamed.json()["id"] + 1
@@ -43,7 +43,7 @@ def test_it_keeps_its_tasks_and_leaves_no_process(tmp_path: Path) -> None:
         wait_for(lambda: nothing_left(service))
 
 
-def test_a_start_that_is_cut_short_leaves_no_process(tmp_path: Path) -> None:
+def test_an_interrupted_start_leaves_no_process(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     command = [sys.executable, "-m", "flask", "demo"]
     with started(command, {"PATH": ""}, tmp_path / "output", project) as service:

@@ -12,12 +12,22 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 
-from load import Held, Load, connections, descriptors, judge, load, workers
-from service import Service, served, wait_for
+from helpers import (
+    Held,
+    Load,
+    Service,
+    connections,
+    descriptors,
+    judge,
+    load,
+    served,
+    wait_for,
+    workers,
+)
 from tracker.config import Settings
 from tracker.database import migrations
 from tracker.database.connection import LOCK_TIMEOUT, POOL_TIMEOUT, STATEMENT_TIMEOUT
-from tracker.database.pool import ANSWER_TIMEOUT, CONNECT_TIMEOUT
+from tracker.database.pool import CONNECT_TIMEOUT, RESPONSE_TIMEOUT
 from tracker.postgres import server as embedded
 from tracker.postgres.binaries import run
 
@@ -320,7 +330,7 @@ def test_a_hindered_write_is_refused_in_time_and_reads_go_on(
     fault: str,
 ) -> None:
     hindrance = HINDRANCES[fault]
-    environment = {**environment, "THREADS": str(hindrance.threads)}
+    environment = {**environment, "DATABASE_POOL_SIZE": str(hindrance.threads)}
     with served(environment, tmp_path / "output") as service:
         wait_for(lambda: len(workers(service)) == 2)
         path = service.post("pallets/flask").headers["Location"]
@@ -332,7 +342,7 @@ def test_a_hindered_write_is_refused_in_time_and_reads_go_on(
             with hindrance.hinder(folder, url):
                 began = time.monotonic()
                 while not any(hindrance.message in refusal for refusal in found.refusals):
-                    assert time.monotonic() - began < ANSWER_TIMEOUT + MARGIN
+                    assert time.monotonic() - began < RESPONSE_TIMEOUT + MARGIN
                     if hindrance.threads == 16:
                         reads.append(read(service, path, found))
                     time.sleep(0.05)
@@ -429,7 +439,7 @@ def test_a_server_that_hangs_holds_no_request_for_long(
             reads = []
             with HANGS[fault](folder):
                 began = time.monotonic()
-                while time.monotonic() - began < ANSWER_TIMEOUT + CONNECT_TIMEOUT:
+                while time.monotonic() - began < RESPONSE_TIMEOUT + CONNECT_TIMEOUT:
                     reads.append(read(service, path, found))
                     assert service.answers("/health/live")
                     time.sleep(0.1)
@@ -446,12 +456,12 @@ def test_a_server_that_hangs_holds_no_request_for_long(
         before=before,
         after=after,
     )
-    longest = ANSWER_TIMEOUT + CONNECT_TIMEOUT + MARGIN
+    longest = RESPONSE_TIMEOUT + CONNECT_TIMEOUT + MARGIN
     assert found.slowest() < longest
     assert all(seconds < longest for _, seconds in reads)
     if fault == "one of the server's processes hangs":
         assert {status for status, _ in reads} == {200}
-        assert found.slowest() >= ANSWER_TIMEOUT  # somebody did ask it
+        assert found.slowest() >= RESPONSE_TIMEOUT  # somebody did ask it
 
 
 @pytest.mark.slow

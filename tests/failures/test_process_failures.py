@@ -15,15 +15,19 @@ import psycopg2.extensions
 import pytest
 import requests
 
-from load import CUT, Held, judge, load, workers
-from service import (
+from helpers import (
+    CUT,
     GUNICORN,
+    Held,
     free_port,
+    judge,
+    load,
     members,
     nothing_left,
     served,
     started,
     wait_for,
+    workers,
 )
 from tracker.demo.github import Fault, GitHub
 from tracker.postgres import server as embedded

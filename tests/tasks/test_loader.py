@@ -1,112 +1,136 @@
-"""Requests that have come together read their tasks by one statement."""
+"""Requests that arrive together read their tasks with one statement."""
 
-from collections.abc import Callable, Iterator
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from contextlib import closing
+from threading import Thread
+from typing import Any
 
+import psycopg2
 import pytest
+from flask import Flask
 
-from service import wait_for
-from tracker.tasks.loader import Batch, current, foresee, load
+from helpers import PATIENCE, ROOT
+from tracker.config import Settings
+from tracker.database.connection import connection, database
+from tracker.database.queries import TaskJSON, insert_task
+from tracker.tasks.loader import TaskLoader
 
-NAMES = {1: "one", 2: "two", 3: "three"}
-Read = Callable[[list[int]], dict[int, str]]
+# A worker of gunicorn in small: patched first, then requests as greenlets. It prints for each
+# group of concurrent reads how many statements were executed, and the result of each read.
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import json, sys
+import gevent
+from tracker.config import Settings
+from tracker.database.connection import configure, database
+from tracker.database.pool import use_gevent
+from tracker.errors import DatabaseUnavailable
+from tracker.tasks.loader import loader
+
+use_gevent()
+statements = []
+database.query_hooks.append(lambda event: statements.append(event.sql))
+
+def load(task_id):
+    try:
+        task = loader.load(task_id)
+        return task and json.loads(task.json)["title"]
+    except DatabaseUnavailable as error:
+        return str(error)
+
+for url, task_ids in json.loads(sys.argv[1]):
+    configure(Settings(database_url=url, database_pool_size=5))
+    statements.clear()
+    reads = [gevent.spawn(load, task_id) for task_id in task_ids]
+    results = [read.get() for read in reads]
+    count = sum(not statement.startswith("PREPARE") for statement in statements)
+    print(json.dumps([count, results]))
+"""
 
 
-@pytest.mark.parametrize(
-    ("request_line", "task_id"),
-    [
-        ("GET /tasks/7 HTTP/1.1", 7),
-        (f"GET /tasks/{'9' * 18} HTTP/1.1", 10**18 - 1),
-        (f"GET /tasks/1{'0' * 18} HTTP/1.1", None),
-        ("GET /tasks/07 HTTP/1.1", None),
-        ("GET /tasks/-7 HTTP/1.1", None),
-        ("GET /tasks/7?fields=title HTTP/1.1", None),
-        ("GET /tasks/7/refresh HTTP/1.1", None),
-        ("GET /tasks HTTP/1.1", None),
-        ("PATCH /tasks/7 HTTP/1.1", None),
-        ("", None),
-    ],
-)
-def test_only_a_plain_read_of_one_task_is_foreseen(request_line: str, task_id: int | None) -> None:
-    assert foresee(f"{request_line}\r\nHost: localhost\r\n\r\n".encode()) == task_id
-
-
-@pytest.mark.parametrize("end", ["", "\r\n", "\r\n\r"])
-def test_a_request_on_its_way_is_not_foreseen(end: str) -> None:
-    assert foresee(f"GET /tasks/7 HTTP/1.1\r\nHost: localhost{end}".encode()) is None
+def add(title: str) -> int:
+    with connection():
+        return insert_task({"title": title, "repository": "pallets/flask"}).id
 
 
 @pytest.fixture
-def reads() -> list[list[int]]:
-    """The ids of each reading that `reading` made."""
-    return []
+def statements(app: Flask) -> Iterator[list[str]]:
+    """The statements that are executed, but for PREPARE."""
+    found: list[str] = []
+
+    def note(event: Any) -> None:
+        if not event.sql.startswith("PREPARE"):
+            found.append(event.sql)
+
+    database.query_hooks.append(note)
+    yield found
+    database.query_hooks.remove(note)
 
 
-@pytest.fixture
-def reading(reads: list[list[int]]) -> Read:
-    def read(ids: list[int]) -> dict[int, str]:
-        reads.append(sorted(ids))
-        return {each: NAMES[each] for each in ids if each in NAMES}
-
-    return read
-
-
-@pytest.fixture
-def batch() -> Iterator[Batch]:
-    batch = Batch([1, 2, 9, 2])
-    token = current.set(batch)
-    yield batch
-    current.reset(token)
-
-
-def test_the_first_of_a_batch_reads_for_all(
-    batch: Batch, reads: list[list[int]], reading: Read
-) -> None:
-    assert [batch.load(each, reading) for each in (2, 1, 2, 9)] == ["two", "one", "two", None]
-    assert reads == [[1, 2, 9]]
-
-
-def test_what_is_not_of_the_batch_is_read_by_itself(
-    batch: Batch, reads: list[list[int]], reading: Read
-) -> None:
-    assert load(3, reading) == "three"
-    assert reads == [[3]]
+def test_greenlets_share_one_statement(app: Flask, settings: Settings) -> None:
+    ids = [add("one"), add("two")]
+    groups = [
+        (settings.database_url, [*ids, ids[0], 0, *[ids[1]] * 96]),
+        (settings.database_url, ids[:1]),
+        ("postgresql://127.0.0.1:1/nowhere", ids * 10),
+        (settings.database_url, ids),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", GREENLETS, json.dumps(groups)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    unreachable = "Database can't be reached; try again."
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        [1, ["one", "two", "one", None, *["two"] * 96]],
+        [1, ["one"]],
+        [0, [unreachable] * 20],
+        [1, ["one", "two"]],
+    ]
 
 
-def test_a_request_has_one_reading_of_its_batch(
-    batch: Batch, reads: list[list[int]], reading: Read
-) -> None:
-    assert [load(1, reading), load(1, reading)] == ["one", "one"]
-    assert reads == [[1, 2, 9], [1]]
+def test_each_thread_gets_its_own_task(statements: list[str]) -> None:
+    titles = {add(title): title for title in "abcdefgh"}
+    loader, ids = TaskLoader(), [*titles, 0] * 20
+    statements.clear()
+    with ThreadPoolExecutor(8) as pool:
+        tasks = dict(zip(ids, pool.map(loader.load, ids), strict=True))
+    assert tasks.pop(0) is None
+    assert {task_id: title(task) for task_id, task in tasks.items()} == titles
+    assert 0 < len(statements) <= len(ids)
 
 
-def test_a_failed_reading_is_told_to_all_and_not_repeated(reads: list[list[int]]) -> None:
-    def fail(ids: list[int]) -> dict[int, str]:
-        reads.append(ids)
-        raise LookupError
-
-    batch = Batch([1, 2])
-    for each in (1, 2):
-        with pytest.raises(LookupError):
-            batch.load(each, fail)
-    assert len(reads) == 1
+def title(task: TaskJSON | None) -> str:
+    assert task is not None
+    return str(json.loads(task.json)["title"])
 
 
-def test_whoever_comes_during_a_reading_hands_the_turn_on_and_waits(steps: list[None]) -> None:
-    begun, go_on = Event(), Event()
+def test_a_change_after_a_batch_is_closed_is_read(app: Flask, settings: Settings) -> None:
+    task_id, loader = add("old"), TaskLoader()
+    later: list[TaskJSON | None] = []
+    reader = Thread(target=lambda: later.append(loader.load(task_id)), daemon=True)
 
-    def read(ids: list[int]) -> dict[int, str]:
-        begun.set()
-        assert go_on.wait(20)
-        return NAMES
+    def change(event: Any) -> None:
+        """Change the task and read it again, after the statement of the first read."""
+        if reader.ident or event.sql.startswith("PREPARE"):
+            return
+        with closing(psycopg2.connect(settings.database_url)) as other, other.cursor() as cursor:
+            cursor.execute("UPDATE tasks SET title = 'new' WHERE id = %s", (task_id,))
+            other.commit()
+        reader.start()
+        reader.join(PATIENCE)
 
-    batch = Batch([1, 2])
-    with ThreadPoolExecutor() as pool:
-        first = pool.submit(batch.load, 1, read)
-        assert begun.wait(20)
-        second = pool.submit(batch.load, 2, read)
-        wait_for(lambda: len(steps) == 1)
-        assert not second.done()
-        go_on.set()
-        assert (first.result(), second.result()) == ("one", "two")
+    database.query_hooks.append(change)
+    try:
+        assert title(loader.load(task_id)) == "old"
+    finally:
+        database.query_hooks.remove(change)
+    assert [title(task) for task in later] == ["new"]

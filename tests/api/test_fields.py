@@ -1,0 +1,117 @@
+"""Fields of a task: their limits, and what an invalid value gets."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tracker.demo.github import GitHub
+
+TASK = {"title": "Read the docs", "repository": "pallets/flask"}
+
+
+def test_a_valid_task_is_stored_as_it_was_sent(client: FlaskClient) -> None:
+    sent = {
+        "title": "Naïve 🎉 title",
+        "description": "one\ntwo\t ",
+        "status": "in_progress",
+        "priority": "high",
+        "tags": ["b", "a"],
+        "due_date": "2030-01-31",
+        "repository": "pallets/flask",
+    }
+    task = client.post("/tasks", json=sent).get_json()
+    assert {name: task[name] for name in sent} == sent
+    assert client.get(f"/tasks/{task['id']}").get_json() == task
+
+
+def test_blanks_duplicate_tags_and_urls_are_tidied(client: FlaskClient) -> None:
+    sent = {"title": "  Trim me\n", "tags": [" a ", "b", "a"]}
+    sent["repository"] = "https://github.com/PALLETS/Flask.git"
+    task = client.post("/tasks", json=sent).get_json()
+    assert task["title"] == "Trim me"
+    assert task["tags"] == ["a", "b"]
+    assert task["repository"] == "pallets/flask"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", "x" * 200),
+        ("title", "🎉" * 200),
+        ("title", "  " + "x" * 200 + "  "),
+        ("description", "🎉" * 10_000),
+        ("description", ""),
+        ("tags", [f"{number:050}" for number in range(20)]),
+        ("tags", ["same"] * 20),
+        ("due_date", "0001-01-01"),
+        ("due_date", "9999-12-31"),
+    ],
+)
+def test_a_value_at_its_limit_is_stored(client: FlaskClient, field: str, value: Any) -> None:
+    response = client.post("/tasks", json=TASK | {field: value})
+    assert response.status_code == 201
+    task = response.get_json()
+    assert client.get(f"/tasks/{task['id']}").get_json() == task
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("title", None, "Field may not be null."),
+        ("title", "", "Length must be between 1 and 200."),
+        ("title", " \n\t ", "Length must be between 1 and 200."),
+        ("title", "x" * 201, "Length must be between 1 and 200."),
+        ("title", "two\nlines", "Must be one line."),
+        ("title", "two\u2028lines", "Must be one line."),
+        ("title", 5, "Not a valid string."),
+        ("title", "nul\0", "Must not contain a NUL character."),
+        ("title", "half \ud83d", "Must not contain half of a surrogate pair."),
+        ("description", "x" * 10_001, "Longer than maximum length 10000."),
+        ("description", "nul\0", "Must not contain a NUL character."),
+        ("description", "half \udc00", "Must not contain half of a surrogate pair."),
+        ("status", "closed", "Must be one of: open, in_progress, done."),
+        ("status", None, "Field may not be null."),
+        ("status", ["open"], "Not a valid string."),
+        ("priority", "urgent", "Must be one of: low, normal, high."),
+        ("tags", "flask", "Not a valid list."),
+        ("tags", None, "Field may not be null."),
+        ("tags", [str(number) for number in range(21)], "Longer than maximum length 20."),
+        ("due_date", "2030-02-30", "This day does not exist."),
+        ("due_date", "0000-01-01", "This day does not exist."),
+        *(
+            ("due_date", value, "Must be a date as YYYY-MM-DD.")
+            for value in ("20300131", "2030-W05-4", "2030-01-31T00:00:00", "٢٠٣٠-٠١-٣١", 20300131)
+        ),
+        ("repository", 5, "Not a valid string."),
+        ("id", 7, "Unknown field."),
+        ("stars", 7, "Unknown field."),
+        ("version", 7, "Unknown field."),
+    ],
+)
+def test_an_invalid_field_is_named_and_nothing_is_stored(
+    client: FlaskClient, github: GitHub, field: str, value: Any, message: str
+) -> None:
+    response = client.post("/tasks", json=TASK | {field: value})
+    assert response.status_code == 422
+    assert response.get_json()["errors"] == {"json": {field: [message]}}
+    assert client.get("/tasks").get_json() == []
+    assert github.calls == []
+
+
+def test_invalid_tags_are_named_by_their_index(client: FlaskClient) -> None:
+    response = client.post("/tasks", json=TASK | {"tags": ["good", "", "x" * 51, 3, "a\nb"]})
+    assert response.status_code == 422
+    assert response.get_json()["errors"]["json"]["tags"] == {
+        "1": ["Length must be between 1 and 50."],
+        "2": ["Length must be between 1 and 50."],
+        "3": ["Not a valid string."],
+        "4": ["Must be one line."],
+    }
+
+
+def test_all_missing_fields_are_named_at_once(client: FlaskClient) -> None:
+    response = client.post("/tasks", json={})
+    assert response.status_code == 422
+    missing = ["Missing data for required field."]
+    assert response.get_json()["errors"]["json"] == {"title": missing, "repository": missing}

@@ -1,0 +1,194 @@
+"""Parameters of a list: which values are accepted, and that none is ever an internal error."""
+
+import base64
+import json
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tracker.api.schemas import ListQuerySchema
+from tracker.database.models import BIGINT_MAX
+from tracker.tasks.pagination import SORTS, Cursor
+
+fuzzed = settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def cursor(position: Any) -> str:
+    """Return any JSON in the form of a cursor."""
+    text = json.dumps(position, ensure_ascii=True)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("stat=open", "stat"),
+        ("metadata=optional", "metadata"),
+        ("status=closed", "status"),
+        ("status=open&status=done", "status"),
+        ("status=", "status"),
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=5.5", "limit"),
+        ("limit=1_0", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=" + "9" * 5_000, "limit"),
+        ("sort=id", "sort"),
+        ("sort=--title", "sort"),
+        ("archived=yes", "archived"),
+        ("archived=1", "archived"),
+        ("total=TRUE", "total"),
+        ("due_before=soon", "due_before"),
+        ("repository=flask", "repository"),
+        ("tag=", "tag"),
+        ("tag=" + "x" * 51, "tag"),
+        ("tag=%00", "tag"),
+        ("&".join(f"tag={number}" for number in range(21)), "tag"),
+        ("cursor=", "cursor"),
+        ("cursor=abc", "cursor"),
+        ("cursor=%00", "cursor"),
+        ("cursor=🎉", "cursor"),
+    ],
+)
+def test_an_invalid_parameter_is_422_and_named(client: FlaskClient, query: str, field: str) -> None:
+    response = client.get(f"/tasks?{query}")
+    assert response.status_code == 422
+    assert list(response.get_json()["errors"]["query"]) == [field]
+
+
+@pytest.mark.parametrize(
+    ("sort", "position"),
+    [
+        ("-created_at", []),
+        ("-created_at", {}),
+        ("-created_at", None),
+        ("-created_at", 5),
+        ("-created_at", "abc"),
+        ("-created_at", {"-created_at": 1, "b": 2, "c": 3}),
+        ("-created_at", [["-created_at"], None, 1]),
+        ("-created_at", ["title", "x", 1]),
+        ("-created_at", ["-created_at", 5, 1]),
+        ("-created_at", ["-created_at", None, 1]),
+        ("-created_at", ["-created_at", {}, 1]),
+        ("-created_at", ["-created_at", "0001-01-01T00:00:00+23:59", 1]),
+        ("-created_at", ["-created_at", "9999-12-31T23:59:59-23:59", 1]),
+        ("-created_at", ["-created_at", "2030-01-01T00:00:00", 1]),
+        ("-created_at", ["-created_at", "2030-01-01T00:00:00Z", None]),
+        ("-created_at", ["-created_at", "2030-01-01T00:00:00Z", 1, 1]),
+        ("title", ["title", 5, 1]),
+        ("title", ["title", None, 1]),
+        ("title", ["title", "nul\0", 1]),
+        ("title", ["title", "half \ud800", 1]),
+        ("stars", ["stars", 2**63, 1]),
+        ("stars", ["stars", True, 1]),
+        ("stars", ["stars", 1.5, 1]),
+        ("stars", ["stars", float("nan"), 1]),
+        ("stars", ["stars", -1, 1]),
+        ("stars", ["stars", 5, 2**63]),
+        ("stars", ["stars", 5, -1]),
+        ("stars", ["stars", 5, True]),
+        ("stars", ["stars", 5, "1; DROP TABLE tasks"]),
+        ("due_date", ["due_date", "tomorrow", 1]),
+        ("due_date", ["due_date", 20300101, 1]),
+        ("priority", ["priority", 0, 1]),
+        ("priority", ["priority", 4, 1]),
+        ("priority", ["priority", 2**31, 1]),
+        ("priority", ["priority", "high", 1]),
+    ],
+)
+def test_a_cursor_that_no_list_returned_is_422(
+    client: FlaskClient, sort: str, position: Any
+) -> None:
+    response = client.get(f"/tasks?sort={sort}&cursor={cursor(position)}")
+    assert response.status_code == 422
+    message = "Is not a cursor of this list and sort."
+    assert response.get_json()["errors"]["query"] == {"cursor": [message]}
+
+
+@pytest.mark.parametrize("depth", [500, 200_000])
+def test_a_deeply_nested_cursor_is_422(client: FlaskClient, depth: int) -> None:
+    nested = base64.urlsafe_b64encode(b"[" * depth + b"]" * depth).decode().rstrip("=")
+    assert client.get(f"/tasks?cursor={nested}").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("sort", "values"),
+    [
+        ("created_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]),
+        ("created_at", ["2030-01-01T00:00:00+23:59", "2030-01-01T00:00:00-23:59"]),
+        ("pushed_at", ["2030-01-01T00:00:00Z", None]),
+        ("due_date", ["0001-01-01", "9999-12-31", None]),
+        ("priority", [1, 3]),
+        ("stars", [0, BIGINT_MAX, None]),
+        ("title", ["", "x" * 200, "a'b\\c%s"]),
+    ],
+)
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("filters", ["", "&status=open"])
+def test_a_cursor_with_any_value_of_its_column_is_a_page(
+    client: FlaskClient, sort: str, values: list[Any], sign: str, filters: str
+) -> None:
+    for value in values:
+        for task_id in (0, BIGINT_MAX):
+            after = Cursor(sign + sort, value, task_id)
+            response = client.get(f"/tasks?sort={sign}{sort}&cursor={after}{filters}")
+            assert response.status_code == 200, (value, response.json)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@fuzzed
+@given(sort=st.sampled_from(SORTS), position=json_values)
+def test_any_json_in_a_cursor_is_422(client: FlaskClient, sort: str, position: Any) -> None:
+    response = client.get(f"/tasks?sort={sort}&cursor={cursor(position)}")
+    assert response.status_code == 422
+
+
+@fuzzed
+@given(sort=st.sampled_from(SORTS), value=json_values, task_id=json_values)
+def test_any_value_in_a_cursor_is_a_page_or_422(
+    client: FlaskClient, sort: str, value: Any, task_id: Any
+) -> None:
+    for position in ([sort, value, task_id], [sort, value, 1]):
+        response = client.get(f"/tasks?sort={sort}&cursor={cursor(position)}")
+        assert response.status_code in (200, 422)
+
+
+names = st.sampled_from([*ListQuerySchema().fields, "metadata", "", "\0", "é"])
+raw_values = st.binary(max_size=40) | st.text(max_size=20).map(
+    lambda text: text.encode("utf-8", "surrogatepass")
+)
+
+
+@fuzzed
+@given(pairs=st.lists(st.tuples(names, raw_values), max_size=4), escaped=st.booleans())
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_any_bytes_in_any_parameter_are_no_500(
+    client: FlaskClient, method: str, pairs: list[tuple[str, bytes]], escaped: bool
+) -> None:
+    encode = quote_from_bytes if escaped else lambda value: value.decode("latin1")
+    query = "&".join(f"{encode(name.encode())}={encode(value)}" for name, value in pairs)
+    response = client.open(
+        "/tasks", method=method, json={}, environ_overrides={"QUERY_STRING": query}
+    )
+    assert response.status_code in ((200, 422) if escaped else (200, 400, 422))
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/tasks", 400), ("/tasks//5", 308), ("/tasks/5", 404), ("/nope", 404), ("/docs", 200)],
+)
+def test_a_query_that_is_not_utf_8_is_no_500(client: FlaskClient, path: str, status: int) -> None:
+    response = client.get(path, environ_overrides={"QUERY_STRING": "q=\xff"}, buffered=True)
+    assert response.status_code == status

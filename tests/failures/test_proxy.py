@@ -1,0 +1,156 @@
+"""nginx in front of two instances: one of them ends, and no client sees an error."""
+
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+import psutil
+import pytest
+
+from helpers import (
+    ROOT,
+    Held,
+    Service,
+    free_port,
+    judge,
+    load,
+    served,
+    started,
+    wait_for,
+    workers,
+)
+
+pytestmark = pytest.mark.failure
+
+CONFIGURATION = ROOT / "docs" / "examples" / "nginx.conf"
+# The example belongs into a `http` block; nginx as another account needs other folders.
+AROUND = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {example}
+}}
+"""
+
+
+def configuration(folder: Path, port: int, instances: list[int]) -> str:
+    """Return the documented configuration with these ports, and without TLS."""
+    example = CONFIGURATION.read_text()
+    for documented, actual in zip((8001, 8002), instances, strict=True):
+        assert f"127.0.0.1:{documented} " in example
+        example = example.replace(f"127.0.0.1:{documented} ", f"127.0.0.1:{actual} ")
+    example = re.sub(r"ssl_certificate.*;", "", example)
+    assert "listen 443 ssl;" in example
+    example = example.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
+    return AROUND.format(folder=folder, example=example)
+
+
+@dataclass
+class Cluster:
+    """nginx, and the ports of the two instances behind it."""
+
+    nginx: Service
+    ports: list[int]
+    environment: dict[str, str]
+    folder: Path
+
+    @contextmanager
+    def instance(self, number: int) -> Iterator[Service]:
+        """Run one of the instances."""
+        output = self.folder / f"instance-{number}-{time.monotonic()}" / "output"
+        output.parent.mkdir()
+        with served(self.environment, output, port=self.ports[number]) as service:
+            wait_for(lambda: len(workers(service)) == 2)
+            yield service
+
+
+@pytest.fixture
+def cluster(environment: dict[str, str], tmp_path: Path) -> Iterator[Cluster]:
+    program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.skip("nginx is not installed")
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    ports = [free_port(), free_port(), free_port()]
+    (folder / "nginx.conf").write_text(configuration(folder, ports[0], ports[1:]))
+    command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    with started(command, environment, folder / "output", port=ports[0]) as nginx:
+        yield Cluster(nginx, ports[1:], environment, tmp_path)
+
+
+def end(service: Service) -> list[psutil.Process]:
+    processes = workers(service)
+    service.process.send_signal(signal.SIGTERM)
+    return processes
+
+
+def kill_master(service: Service) -> list[psutil.Process]:
+    processes = workers(service)
+    service.process.kill()
+    return processes
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+@pytest.mark.parametrize(
+    ("name", "stop", "times"),
+    [
+        ("SIGTERM", end, 2),
+        pytest.param("SIGTERM", end, 10, marks=pytest.mark.slow),
+        pytest.param("master killed", kill_master, 10, marks=pytest.mark.slow),
+    ],
+)
+def test_an_instance_behind_nginx_ends_without_an_error(
+    cluster: Cluster,
+    report: Callable[..., None],
+    name: str,
+    stop: Callable[[Service], list[psutil.Process]],
+    times: int,
+) -> None:
+    url = cluster.environment["DATABASE_URL"]
+    with ExitStack() as first, ExitStack() as second:
+        stacks = [first, second]
+        instances = [stacks[n].enter_context(cluster.instance(n)) for n in (0, 1)]
+        wait_for(lambda: cluster.nginx.answers("/health/ready"))
+        with load(cluster.nginx) as found:
+            found.goes_on()
+            before = Held.now(instances[0], url)
+            for number in islice(cycle([0, 1]), times):
+                processes = stop(instances[number])
+                stopped = time.monotonic()
+                wait_for(lambda processes=processes: gone(processes))  # type: ignore[misc]
+                assert time.monotonic() - stopped < 5
+                assert "Traceback" not in instances[number].log
+                found.goes_on()
+                stacks[number].close()
+                instances[number] = stacks[number].enter_context(cluster.instance(number))
+                found.goes_on()
+            after = Held.now(instances[0], url)
+        judge(
+            report,
+            f"nginx and two instances, {name}, {times} times",
+            found,
+            url,
+            tries=times,
+            recovery=0.0,
+            before=before,
+            after=after,
+            statuses=(200, 201),
+            pool=4 * 10,
+        )

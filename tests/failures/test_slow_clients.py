@@ -1,0 +1,54 @@
+"""Hundreds of slow clients: nobody else waits, and each of them takes little memory."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from helpers import connections, descriptors, served, wait_for, workers
+from readers import Readers, check_as_fast
+from slow_clients import slow_clients
+
+pytestmark = pytest.mark.failure
+
+MEMORY_MAX = 64 * 1024  # bytes for each connection
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds"), [(300, 2), pytest.param(2_000, 30, marks=pytest.mark.slow)]
+)
+def test_slow_clients_hold_up_no_reads(
+    environment: dict[str, str],
+    tmp_path: Path,
+    report: Callable[..., None],
+    number: int,
+    seconds: float,
+) -> None:
+    url = environment["DATABASE_URL"]
+    environment = {**environment, "WEB_CONCURRENCY": "1"}
+    with served(environment, tmp_path / "output") as service:
+        (worker,) = workers(service)
+        readers = Readers(service)
+        before = readers.measure(1)
+        start = connections(url), descriptors(service), worker.memory_full_info().uss
+        with slow_clients(service, number):
+            wait_for(lambda: descriptors(service) >= start[1] + number)
+            meanwhile = readers.measure(seconds)
+            assert service.answers("/health/live")
+            grown = worker.memory_full_info().uss - start[2]
+        wait_for(lambda: descriptors(service) <= start[1] + 8)
+        report(
+            f"load: {number} clients that send a byte a second or do not read",
+            tries=len(meanwhile),
+            seen={200: len(meanwhile)},
+            recovery="",
+            lost=0,
+            doubled=0,
+            connections=f"{start[0]} → {connections(url)}",
+            descriptors=f"{start[1]} → {descriptors(service)}",
+            slowest=f"{meanwhile[-1]:.2f} s (reads and edits)",
+            memory=f"{grown / number / 1024:.0f} KiB for each",
+        )
+        assert "Traceback" not in service.log
+    check_as_fast(meanwhile, before)
+    assert grown / number < MEMORY_MAX

@@ -1,0 +1,29 @@
+"""Scripts that run in a process patched by gevent, as gunicorn's workers are."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from helpers import PATIENCE, ROOT
+
+PATCH = """
+from gevent import monkey
+monkey.patch_all()
+import json, sys, time
+import gevent
+values = json.loads(sys.argv[1])
+"""
+
+
+def run_patched(script: str, **values: Any) -> Any:
+    """Run a script that reads `values`; return what it prints as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", PATCH + script, json.dumps(values)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -1,0 +1,139 @@
+"""The start under gunicorn: what is checked first, and what is warned of."""
+
+import re
+import resource
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from helpers import (
+    GUNICORN,
+    PATIENCE,
+    ROOT,
+    UNSET,
+    copy_project,
+    free_port,
+    served,
+    started,
+    wait_for,
+    workers,
+)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """The log file of a process, in a folder that no other process names."""
+    return tmp_path / "output"
+
+
+@pytest.fixture
+def embedded_environment(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """An environment with a new embedded database."""
+    return {**environment, "DATABASE_URL": f"embedded:{tmp_path / 'postgres'}"}
+
+
+@pytest.mark.parametrize("words", [(), ("--bind", "{address}")])
+def test_a_port_in_use_stops_the_start_at_once(
+    embedded_environment: dict[str, str], output: Path, words: tuple[str, ...]
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        command = [*GUNICORN, *(word.format(address=f"127.0.0.1:{taken}") for word in words)]
+        done = run(command, {**embedded_environment, "PORT": str(free_port() if words else taken)})
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if "Starting gunicorn" not in line]
+    assert re.search(rf"can't listen on 127\.0\.0\.1:{taken} .* PORT$", line)
+    assert not list(output.parent.glob("postgres*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("DATABASE_URL", "mysql://someone:hunter2@host/database", "hunter2"),
+        ("GITHUB_TOKEN", "hunter2 hunter3", "hunter2"),
+        ("TRUSTED_HOSTS", "https://example.org/", None),
+        ("PORT", "65536", None),
+    ],
+)
+def test_an_invalid_setting_stops_the_start_with_one_line(
+    environment: dict[str, str], name: str, value: str, secret: str | None
+) -> None:
+    done = run(GUNICORN, {**environment, "PORT": str(free_port()), name: value})
+    assert done.returncode == 1
+    assert re.fullmatch(rf"error: {name} takes .+\n", done.stderr)
+    assert secret is None or secret not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("token", "warns"), [("", True), ("hunter2", False)])
+def test_other_machines_without_a_token_are_warned_of(
+    environment: dict[str, str], output: Path, token: str, warns: bool
+) -> None:
+    with served({**environment, "HOST": "0.0.0.0", "API_TOKEN": token}, output) as service:
+        found = re.search(r"WARNING gunicorn\.error: HOST=0\.0\.0\.0 .*API_TOKEN", service.log)
+        assert bool(found) is warns
+        assert "hunter2" not in service.log
+
+
+@pytest.mark.parametrize(("mode", "warns"), [(0o644, True), (0o600, False)])
+def test_a_dotenv_file_that_others_can_read_is_warned_of(
+    environment: dict[str, str], output: Path, tmp_path: Path, mode: int, warns: bool
+) -> None:
+    project = copy_project(tmp_path / "project")
+    (project / ".env").write_text("API_TOKEN=hunter2\n")
+    (project / ".env").chmod(mode)
+    with started(GUNICORN, environment, output, project) as service:
+        wait_for(service.answers)
+        assert ("WARNING gunicorn.error: .env can be read" in service.log) is warns
+        assert "hunter2" not in service.log
+
+
+def test_tls_options_stop_the_start(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "key").touch()
+    done = run([*GUNICORN, "--certfile", str(tmp_path / "key")], environment)
+    assert done.returncode == 1
+    assert "error: gunicorn's TLS options are not supported; put a proxy" in done.stderr
+
+
+def test_the_limit_of_open_files_is_raised(environment: dict[str, str], output: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    command = ("sh", "-c", f"ulimit -Sn 256; exec {shlex.join(GUNICORN)}")
+    with served(environment, output, command) as service:
+        wait_for(lambda: bool(workers(service)))
+        assert workers(service)[0].rlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+
+
+def test_the_environment_overrides_a_dotenv_file(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    project = copy_project(tmp_path / "project")
+    (project / ".env").write_text("PORT=1111\nDATABASE_POOL_SIZE=7\nLOG_LEVEL=debug\n")
+    code = "from tracker.config import load_settings; s = load_settings()"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(s.port, s.database_pool_size, s.log_level)"],
+        cwd=project,
+        env={**environment, "PORT": "2222", "LOG_LEVEL": ""},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.stdout == "2222 7 info\n", done.stderr
+
+
+def run(command: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command until it exits."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**UNSET, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )

@@ -1,0 +1,141 @@
+"""A worker that stops closes its listeners at once, and finishes the requests in progress."""
+
+import http.client
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from helpers import PATIENCE, Service, served, wait_for, workers
+from raw import LIVE, connect, read_response, request, status
+from tracker.demo.github import Fault, GitHub
+
+POST = request("POST", "/tasks", {"title": "t", "repository": "django/django"})
+
+
+def end_with_sigterm(service: Service) -> None:
+    service.process.terminate()
+
+
+def kill_master(service: Service) -> None:
+    service.process.kill()
+
+
+STOPS = pytest.mark.parametrize("stop", [end_with_sigterm, kill_master])
+
+
+def ended(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+@STOPS
+def test_a_stopping_worker_waits_for_requests_and_not_for_idle_clients(
+    environment: dict[str, str],
+    github: GitHub,
+    tmp_path: Path,
+    stop: Callable[[Service], None],
+) -> None:
+    environment = {**environment, "WEB_CONCURRENCY": "1", "GITHUB_TIMEOUT": "10"}
+    with served(environment, tmp_path / "output") as service, ExitStack() as stack:
+        processes = workers(service)
+        idle, half, late, waiting = (connect(service, stack) for _ in range(4))
+        idle.sendall(LIVE)
+        read_response(idle)
+        half.sendall(LIVE[:20])
+        late.sendall(LIVE[:20])
+        github.fault = Fault(delay=5.0)
+        waiting.sendall(POST)
+        time.sleep(0.5)
+        stop(service)
+        stopped = time.monotonic()
+        assert idle.recv(1) == b""
+        late.sendall(LIVE[20:])  # the other half of a head may follow
+        response = read_response(late)
+        assert status(response) == 200
+        assert b"connection: close" in response.lower()
+        with pytest.raises(ConnectionRefusedError):
+            connect(service, stack)
+        assert time.monotonic() - stopped < 2
+        assert half.recv(1) == b""
+        assert time.monotonic() - stopped < 4
+        assert status(read_response(waiting)) == 201
+        finished = time.monotonic()
+        wait_for(lambda: ended(processes))
+        assert time.monotonic() - finished < 2
+        assert "Traceback" not in service.log
+
+
+@dataclass
+class KeepAliveClients:
+    """Clients that send one request after another, each on a connection that it keeps."""
+
+    port: int
+    reconnect: bool = False  # whether they do so after a response with Connection: close
+    responses: list[float] = field(default_factory=list)  # when each came
+    errors: list[str] = field(default_factory=list)  # what became of the other requests
+
+    @contextmanager
+    def working(self, number: int = 8) -> Iterator[None]:
+        """Send requests until the block ends."""
+        stopped = threading.Event()
+        threads = [threading.Thread(target=self._work, args=(stopped,)) for _ in range(number)]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_for(lambda: len(self.responses) > 10 * number)
+            yield
+        finally:
+            stopped.set()
+            for thread in threads:
+                thread.join(PATIENCE)
+
+    def _work(self, stopped: threading.Event) -> None:
+        while not stopped.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+            try:
+                connection.connect()
+            except OSError:  # the listeners are closed
+                return
+            try:
+                self._send_requests(connection, stopped)
+            except (OSError, http.client.HTTPException) as error:
+                self.errors.append(f"{time.monotonic()} {error!r}")
+            finally:
+                connection.close()
+            if not self.reconnect:
+                return
+
+    def _send_requests(
+        self, connection: http.client.HTTPConnection, stopped: threading.Event
+    ) -> None:
+        while not stopped.is_set():
+            connection.request("GET", "/tasks")
+            response = connection.getresponse()
+            response.read()
+            if response.status != 200:
+                self.errors.append(f"{response.status}")
+            self.responses.append(time.monotonic())
+            if response.will_close:
+                return
+
+
+@STOPS
+def test_clients_under_load_see_no_error(
+    environment: dict[str, str], tmp_path: Path, stop: Callable[[Service], None]
+) -> None:
+    with served(environment, tmp_path / "output") as service:
+        wait_for(lambda: len(workers(service)) == 2)
+        processes = workers(service)
+        clients = KeepAliveClients(service.port)
+        with clients.working():
+            stop(service)
+            wait_for(lambda: ended(processes))
+            gone = time.monotonic()
+        assert clients.errors == []
+        assert gone - max(clients.responses) < 5
+        assert "Traceback" not in service.log
