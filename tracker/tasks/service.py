@@ -23,6 +23,14 @@ from . import idempotency, pagination
 from .idempotency import Lease
 from .loader import loader
 
+# Columns of a repository's metadata whose names differ from those in Repository.
+COLUMNS = {
+    "id": "repository_id",
+    "name": "repository",
+    "url": "repository_url",
+    "description": "repository_description",
+    "fetched_at": "metadata_fetched_at",
+}
 SEARCHES_MAX = 4  # at a time in a process: a search may take long, and others need connections
 SEARCH_WAIT = 3.0  # seconds
 LEASE_MARGIN = 5  # seconds beyond GITHUB_TIMEOUT in which a creation with a key finishes
@@ -78,8 +86,8 @@ def _create(
     values = fields | (_metadata(repository) if repository else {})
     with connection(), database.atomic():
         task = queries.insert_task(values)
-        if repository and queries.has_other_name(repository.id, repository.name):
-            _follow_rename(repository, exclude_id=task.id)
+        if repository:
+            _follow_rename(repository, fields["repository"], exclude_id=task.id)
         if lease:
             idempotency.complete(lease, task.id)
     return task
@@ -145,10 +153,12 @@ def edit_task(
                 with suppress(GitHubError):  # it keeps the metadata that it has
                     repository = github.repository(name)
             if repository:
+                if repository.id != task.repository_id:
+                    values.setdefault("issue", None)  # a number of the other repository
                 values |= _metadata(repository)
         with connection(), database.atomic():
             if repository:
-                _follow_rename(repository, exclude_id=task_id)
+                _follow_rename(repository, name, exclude_id=task_id)
             if edited := queries.update_task(task_id, values, expected):
                 return edited
         _check_version(read_task(task_id).version, versions)
@@ -193,6 +203,8 @@ def refresh_task(task_id: int, github: GitHubClient) -> TaskJSON:
     lock_key = facts.get("repository_id") or task.repository_id or task.repository.lower()
     with connection(), database.atomic():
         queries.update_repository(same, lock_key, facts, fetched_at)
+        if facts.get("repository", task.repository).lower() != task.repository.lower():
+            queries.remember_name(facts["repository_id"], task.repository)
     return read_task(task_id)
 
 
@@ -223,21 +235,19 @@ def _check_version(version: int, versions: Versions) -> None:
 
 def _metadata(repository: Repository) -> dict[str, Any]:
     """Return the columns that a repository's metadata fill."""
-    return {
-        "repository": repository.name,
-        "repository_id": repository.id,
-        "repository_url": repository.url,
-        "repository_description": repository.description,
-        "stars": repository.stars,
-        "language": repository.language,
-        "archived": repository.archived,
-        "pushed_at": repository.pushed_at,
-        "metadata_status": MetadataStatus.CURRENT.value,
-        "metadata_fetched_at": repository.fetched_at,
+    values = {
+        COLUMNS.get(name, name): [*value] if isinstance(value, tuple) else value
+        for name, value in vars(repository).items()
     }
+    return {**values, "metadata_status": MetadataStatus.CURRENT.value}
 
 
-def _follow_rename(repository: Repository, exclude_id: int) -> None:
-    """Store the repository's present name in its other tasks."""
-    facts = {"repository": repository.name, "repository_url": repository.url}
-    queries.follow_rename(repository.id, facts, repository.fetched_at, exclude_id)
+def _follow_rename(repository: Repository, requested: str, exclude_id: int) -> None:
+    """Store the repository's present name in its other tasks, and remember the former ones."""
+    renamed = queries.other_names(repository.id, repository.name)
+    if renamed:
+        facts = {"repository": repository.name, "repository_url": repository.url}
+        queries.follow_rename(repository.id, facts, repository.fetched_at, exclude_id)
+    for name in renamed | {requested}:
+        if name.lower() != repository.name.lower():
+            queries.remember_name(repository.id, name)
