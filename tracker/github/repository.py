@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import requests
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
-from .cache import RECEIVED_AT
 from .names import is_full_name
+from .storage import RECEIVED_AT
 
 BIGINT_MAX = 2**63 - 1
 DESCRIPTION_MAX = 1_000

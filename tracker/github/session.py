@@ -13,7 +13,8 @@ from requests.adapters import HTTPAdapter
 from requests_cache import CachedSession
 
 from ..config import Settings
-from .cache import RECEIVED_AT, open_cache
+from .cache import open_cache
+from .storage import RECEIVED_AT
 from .time_limit import TimeLimitExceeded, time_limit
 
 BODY_MAX = 1024 * 1024  # bytes, decompressed; a repository's metadata take some 20,000
@@ -42,8 +43,9 @@ class GitHubSession(CachedSession):
         token = settings.github_token
         # Responses seen with one token must not serve another.
         self._identity = hashlib.sha256((token or "").encode()).hexdigest()[:16]
+        self.shared_cache = open_cache(settings.github_cache)
         super().__init__(
-            backend=open_cache(settings.github_cache),
+            backend=self.shared_cache,
             expire_after=settings.github_cache_ttl,
             allowable_codes=(200, 301),
             key_fn=lambda request, **_: self.cache_key(request.url),
