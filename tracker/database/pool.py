@@ -18,10 +18,15 @@ RESPONSE_TIMEOUT = 7.0  # seconds for a statement; longer than a healthy server'
 CONNECT_COOLDOWN = 1.0  # seconds without a new attempt after a connect timed out
 LOCK_TIMEOUT = 2_000  # milliseconds; less than CHECKOUT_TIMEOUT, so that others outwait a lock
 STATEMENT_TIMEOUT = 5_000  # milliseconds
+# A role, a database or a URL can have others. They are set by statements, since poolers refuse
+# or drop startup options.
 SESSION_SETTINGS = f"""
     SET lock_timeout = {LOCK_TIMEOUT};
     SET statement_timeout = {STATEMENT_TIMEOUT};
+    SET idle_in_transaction_session_timeout = {STATEMENT_TIMEOUT};
+    SET default_transaction_isolation = 'read committed';
     SET timezone = 'UTC';
+    SET datestyle = 'ISO, YMD';
 """
 
 native_poll = monkey.get_original("select", "poll")  # a look, not a wait: no greenlet switch

@@ -35,4 +35,7 @@ class SingleFlight(Generic[T]):
             finally:
                 with self._lock:
                     del self._flights[key]
-        return flight.result(timeout)
+        try:
+            return flight.result(timeout)
+        finally:
+            del flight  # an error's traceback would refer to it, and it to the error
