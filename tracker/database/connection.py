@@ -11,6 +11,7 @@ from peewee import PeeweeException
 from ..config import Settings
 from ..errors import ConnectionLost, DatabaseUnavailable, TransactionConflict
 from ..postgres import server as embedded
+from .driver import CONNECT_TIMEOUT, ResponseTimeout
 from .errors import (
     CONFLICTS,
     POOL_EXHAUSTED,
@@ -20,7 +21,7 @@ from .errors import (
     sqlstate,
     unavailability,
 )
-from .pool import CONNECT_TIMEOUT, Pool, PoolExhausted, ResponseTimeout
+from .pool import Pool, PoolExhausted
 
 CHECKOUT_TIMEOUT = 3  # seconds
 RETRY_AFTER = 2  # seconds, in responses
