@@ -19,7 +19,7 @@ from typing import Any
 from tracker import logs
 from tracker.config import SettingsError, dotenv_is_exposed, load_settings
 from tracker.database import migrations
-from tracker.database.pool import use_gevent
+from tracker.database.driver import use_gevent
 from tracker.errors import EmbeddedPostgresError, TrackerError
 from tracker.postgres import server as embedded
 

@@ -49,4 +49,4 @@ def check_as_fast(meanwhile: list[float], before: list[float]) -> None:
     measured = (usual_middle, usual_late, len(before)), (middle, late, len(meanwhile))
     assert middle < 5 * usual_middle, measured
     assert late < 5 * max(usual_late, 0.05), measured
-    assert meanwhile[-1] < 1.5, measured
+    assert meanwhile[-1] < 3, measured

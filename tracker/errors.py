@@ -7,6 +7,7 @@
   * IdempotencyKeyInProgress
   * DatabaseUnavailable
     * ConnectionLost
+    * TransactionConflict
   * GitHubError
     * RepositoryUnavailable
     * GitHubFailed
@@ -87,6 +88,10 @@ class DatabaseUnavailable(TrackerError):
 
 class ConnectionLost(DatabaseUnavailable):
     """The database connection broke while a statement was running."""
+
+
+class TransactionConflict(DatabaseUnavailable):
+    """PostgreSQL undid the transaction because of another one."""
 
 
 class GitHubError(TrackerError):

@@ -137,5 +137,5 @@ def test_without_sec_fetch_site_the_origin_decides(
     assert client.get("/tasks", headers=headers).status_code == (200 if allowed else 403)
     response = client.post("/tasks", json=TASK, headers=headers)
     assert response.status_code == (201 if allowed else 403)
-    response = client.post("/tasks/1/refresh", headers=headers)
+    response = client.post(f"/tasks/{2**63 - 1}/refresh", headers=headers)
     assert response.status_code == (404 if allowed else 403)

@@ -75,12 +75,12 @@ class IsoDate(fields.Date):
 
 
 class RepositoryName(fields.String):
-    """A repository as `owner/name`, from that or from a URL of it."""
+    """A repository by any usual name; the value is a RepositoryReference."""
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, *args, **kwargs) or ""
         try:
-            return parse_repository(text, current_app.config["GITHUB_WEB_HOST"]).name
+            return parse_repository(text, current_app.config["GITHUB_WEB_HOST"])
         except ValueError as error:
             raise ValidationError(str(error)) from None
 

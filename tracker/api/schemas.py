@@ -10,6 +10,7 @@ from playhouse.postgres_ext import ArrayField, DateTimeTZField
 
 from ..database.models import (
     DESCRIPTION_MAX,
+    ISSUE_MAX,
     TAG_MAX,
     TAGS_MAX,
     TITLE_MAX,
@@ -33,17 +34,24 @@ EXAMPLE = {
     "tags": ["reading", "flask"],
     "due_date": "2030-01-31",
     "repository": "pallets/flask",
+    "issue": 5000,
 }
 PATCH_EXAMPLE = {"status": "done"}
 TASK_EXAMPLE = {
     "id": 1,
     **EXAMPLE,
     "repository_url": "https://github.com/pallets/flask",
+    "issue_url": "https://github.com/pallets/flask/issues/5000",
     "repository_description": "The Python micro framework for building web applications.",
     "stars": 70000,
     "language": "Python",
     "archived": False,
     "pushed_at": "2025-11-02T17:08:05.000000Z",
+    "topics": ["flask", "python", "web-framework"],
+    "license": "BSD-3-Clause",
+    "homepage": "https://flask.palletsprojects.com",
+    "fork": False,
+    "visibility": "public",
     "metadata_status": "current",
     "metadata_fetched_at": "2030-01-01T09:30:00.250000Z",
     "version": 1,
@@ -91,6 +99,22 @@ class TaskInputSchema(Schema):
         required=True,
         **doc("GitHub repository, as `owner/name` or a URL of it.", example=EXAMPLE["repository"]),
     )
+    issue = fields.Integer(
+        strict=True,
+        validate=validate.Range(1, ISSUE_MAX),
+        allow_none=True,
+        load_default=None,
+        **doc(Task.issue),
+    )
+
+    @post_load(pass_original=True)
+    def use_reference(self, data: dict[str, Any], given: Any, **_: Any) -> dict[str, Any]:
+        """Take the name, and the issue unless it is given apart, from what names the repository."""
+        if reference := data.get("repository"):
+            data["repository"] = reference.name
+            if reference.issue is not None and "issue" not in given:
+                data["issue"] = reference.issue
+        return data
 
 
 class TaskPatchSchema(TaskInputSchema):
@@ -171,6 +195,8 @@ class ListQuerySchema(Schema):
         """Return the filters apart from the rest, and the cursor parsed for the sort."""
         if "q" in data and not 1 <= len(search_words(data["q"])) <= WORDS_MAX:
             raise ValidationError(f"Must contain 1 to {WORDS_MAX} words.", "q")
+        if "repository" in data:
+            data["repository"] = data["repository"].name
         query = {name: data.pop(name) for name in ("sort", "limit", "cursor", "total")}
         if query["cursor"] is not None:
             try:

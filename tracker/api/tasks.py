@@ -12,7 +12,7 @@ from werkzeug.routing import IntegerConverter, Map
 from ..database.models import BIGINT_MAX
 from ..database.queries import TaskJSON
 from ..github.client import GitHubClient
-from ..tasks import service
+from ..tasks import loader, repositories, service
 from ..tasks.pagination import Page
 from .openapi import errors
 from .parsing import Blueprint
@@ -122,7 +122,7 @@ def create_task(fields: dict[str, Any], query: dict[str, Any], headers: dict[str
 @errors(401, 404, 503)
 def get_task(task_id: int) -> Response:
     """Get a task"""
-    task = service.read_task(task_id)
+    task = loader.read_task(task_id)
     # The weak comparison of RFC 9110, section 13.1.2. Without the header nothing is parsed.
     if "If-None-Match" in request.headers and request.if_none_match.contains_weak(
         str(task.version)
@@ -177,7 +177,7 @@ def refresh_task(task_id: int) -> Response:
     GitHub is called now, and every task on the repository gets the metadata. A repository that
     is gone keeps its last known metadata and becomes `unavailable`.
     """
-    return task_response(service.refresh_task(task_id, github))
+    return task_response(repositories.refresh_task(task_id, github))
 
 
 def task_response(task: TaskJSON, status: int = 200) -> Response:

@@ -1,7 +1,7 @@
 """The database, and the checkout of one of its connections for a block."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -9,10 +9,19 @@ import psycopg2.extensions
 from peewee import PeeweeException
 
 from ..config import Settings
-from ..errors import ConnectionLost, DatabaseUnavailable
+from ..errors import ConnectionLost, DatabaseUnavailable, TransactionConflict
 from ..postgres import server as embedded
-from .errors import POOL_EXHAUSTED, READ_ONLY, TIMED_OUT, UNREACHABLE, sqlstate, unavailability
-from .pool import CONNECT_TIMEOUT, Pool, PoolExhausted, ResponseTimeout
+from .driver import CONNECT_TIMEOUT, ResponseTimeout
+from .errors import (
+    CONFLICTS,
+    POOL_EXHAUSTED,
+    READ_ONLY,
+    TIMED_OUT,
+    UNREACHABLE,
+    sqlstate,
+    unavailability,
+)
+from .pool import Pool, PoolExhausted
 
 CHECKOUT_TIMEOUT = 3  # seconds
 RETRY_AFTER = 2  # seconds, in responses
@@ -47,6 +56,7 @@ def connection_parameters(settings: Settings) -> dict[str, Any]:
             if folder
             else psycopg2.extensions.parse_dsn(settings.database_url)
         ),
+        "client_encoding": "UTF8",
     }
 
 
@@ -76,11 +86,26 @@ def connection() -> Iterator[None]:
             database.connection().close()  # a session keeps this state from its beginning
             database.close_idle()
         if message := unavailability(error):
-            raise DatabaseUnavailable(message, retry_after=RETRY_AFTER) from error
+            conflict = sqlstate(error) in CONFLICTS
+            kind = TransactionConflict if conflict else DatabaseUnavailable
+            raise kind(message, retry_after=RETRY_AFTER) from error
         raise
     finally:
         if opened:
             database.close()
+
+
+def retry_on_conflict(write: Callable[P, T]) -> Callable[P, T]:
+    """Run a function that is one transaction up to twice more if PostgreSQL undoes it."""
+
+    @wraps(write)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(2):
+            with suppress(TransactionConflict):
+                return write(*args, **kwargs)
+        return write(*args, **kwargs)
+
+    return run
 
 
 def retry_on_disconnect(read: Callable[P, T]) -> Callable[P, T]:

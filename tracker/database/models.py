@@ -9,6 +9,7 @@ from peewee import (
     BigIntegerField,
     BooleanField,
     Check,
+    CompositeKey,
     DateField,
     Field,
     Model,
@@ -23,6 +24,7 @@ DESCRIPTION_MAX = 10_000
 TAGS_MAX = 20
 TAG_MAX = 50
 BIGINT_MAX = 2**63 - 1
+ISSUE_MAX = 2**31 - 1
 
 
 class Status(str, Enum):
@@ -58,6 +60,7 @@ def one_of(column: str, choices: type[Enum]) -> Any:
 PRIORITY_RANK = SQL(
     f"array_position(ARRAY[{', '.join(repr(choice.value) for choice in Priority)}], priority)"
 )
+_ISSUE_URL = "repository_url || '/issues/' || issue"
 _SEARCH = r"""
     to_tsvector('simple', regexp_replace(
         title || ' ' || coalesce(description, '') || ' ' || repository
@@ -83,13 +86,26 @@ class Task(Model):
     )
     due_date = DateField(null=True, help_text="Day by which it has to be done.")
     repository = TextField(help_text="`owner/name` as GitHub spells it.")
+    issue = BigIntegerField(
+        null=True, help_text="Number of an issue or pull request in the repository."
+    )
     repository_id = BigIntegerField(null=True)
     repository_url = TextField(null=True, help_text="Page of the repository on GitHub.")
+    issue_url = TextField(
+        null=True,
+        constraints=[SQL(f"GENERATED ALWAYS AS ({_ISSUE_URL}) STORED")],
+        help_text="Page of the issue or pull request on GitHub.",
+    )
     repository_description = TextField(null=True, help_text="GitHub's description.")
     stars = BigIntegerField(null=True, help_text="Number of stars.")
     language = TextField(null=True, help_text="Main programming language.")
     archived = BooleanField(null=True, help_text="Whether the repository is archived.")
     pushed_at = DateTimeTZField(null=True, help_text="Time of the last push.")
+    topics = ArrayField(TextField, null=True, index=False, help_text="Topics on GitHub.")
+    license = TextField(null=True, help_text="SPDX identifier of the license.")
+    homepage = TextField(null=True, help_text="Home page of the project.")
+    fork = BooleanField(null=True, help_text="Whether the repository is a fork.")
+    visibility = TextField(null=True, help_text="`public`, `private` or `internal`.")
     metadata_status = TextField(
         default=MetadataStatus.PENDING.value,
         choices=MetadataStatus,
@@ -132,6 +148,7 @@ class Task(Model):
                 r"repository ~ '^[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}$'",
                 name="tasks_repository_name",
             ),
+            Check(f"issue BETWEEN 1 AND {ISSUE_MAX}", name="tasks_issue_range"),
             Check("stars >= 0", name="tasks_stars_natural"),
             one_of("metadata_status", MetadataStatus),
             Check(
@@ -164,6 +181,18 @@ for _name, _definition in {
     "tasks_search": "USING gin (search)",
 }.items():
     Task.add_index(SQL(f"CREATE INDEX {_name} ON tasks {_definition}"))
+
+
+class FormerName(Model):
+    """A name that a repository had, in lower case: lists find its tasks by it."""
+
+    name = TextField()
+    repository_id = BigIntegerField()
+
+    class Meta:
+        database = database
+        table_name = "former_names"
+        primary_key = CompositeKey("name", "repository_id")
 
 
 class IdempotencyKey(Model):

@@ -1,99 +1,17 @@
-"""Pool of PostgreSQL connections in which every wait is bounded."""
+"""Pool of PostgreSQL connections."""
 
-import select
 import time
 from contextlib import nullcontext, suppress
 from queue import Empty, LifoQueue
 from typing import Any
 
 import psycopg2
-import psycopg2.extensions
-from gevent import get_hub, monkey
-from gevent.socket import wait_read, wait_write
 from peewee import PostgresqlDatabase
-from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP, TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-CONNECT_TIMEOUT = 3  # seconds
-RESPONSE_TIMEOUT = 7.0  # seconds for a statement; longer than a healthy server's own limit
-CANCEL_TIMEOUT = 1.0  # seconds to wait for a cancellation
-CANCELLATIONS_MAX = 4  # at a time; each keeps one of gevent's ten threads while the server hangs
+from .driver import Connection, connect, resolve, split_hosts
+
 CONNECT_COOLDOWN = 1.0  # seconds without a new attempt after a connect timed out
-LOCK_TIMEOUT = 2_000  # milliseconds; less than CHECKOUT_TIMEOUT, so that others outwait a lock
-STATEMENT_TIMEOUT = 5_000  # milliseconds
-SESSION_SETTINGS = f"""
-    SET lock_timeout = {LOCK_TIMEOUT};
-    SET statement_timeout = {STATEMENT_TIMEOUT};
-    SET timezone = 'UTC';
-"""
-
-native_poll = monkey.get_original("select", "poll")  # a look, not a wait: no greenlet switch
-
-
-class Connection(psycopg2.extensions.connection):
-    """A connection that knows its prepared statements, and whether a BEGIN is due."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.prepared: set[str] = set()
-        self.begin_pending = False
-
-    def has_input(self) -> bool:
-        """Return whether the server has sent something that nobody has read."""
-        poll = native_poll()
-        poll.register(self.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
-
-
-def use_gevent() -> None:
-    """Let other greenlets run while one waits for PostgreSQL, in this whole process.
-
-    https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
-    """
-    psycopg2.extensions.set_wait_callback(wait)
-
-
-def wait(connection: psycopg2.extensions.connection) -> None:
-    """Wait for the server to accept the connection or to answer a statement.
-
-    The server's statement_timeout does not help where the server itself hangs.
-
-    Raises:
-        ResponseTimeout: a statement took too long; psycopg2 then closes the connection.
-        psycopg2.OperationalError: the connection took too long.
-    """
-    if connection.status == STATUS_SETUP:
-        deadline = time.monotonic() + CONNECT_TIMEOUT
-        error = psycopg2.OperationalError("the server does not respond")
-    else:
-        deadline = time.monotonic() + RESPONSE_TIMEOUT
-        error = ResponseTimeout("the server does not respond")
-    while (state := connection.poll()) != POLL_OK:
-        wait_for_socket = wait_read if state == POLL_READ else wait_write
-        timeout = max(deadline - time.monotonic(), 0)
-        try:
-            wait_for_socket(connection.fileno(), timeout=timeout, timeout_exc=error)
-        except ResponseTimeout:
-            cancel(connection)
-            raise
-
-
-def cancel(connection: psycopg2.extensions.connection) -> None:
-    """Cancel the statement that runs, unless the server itself hangs.
-
-    libpq waits for the server without our callback, so a native thread has to wait.
-    """
-
-    def try_to_cancel() -> None:
-        with suppress(psycopg2.Error):
-            connection.cancel()
-
-    threads = get_hub().threadpool
-    if len(threads) < CANCELLATIONS_MAX:
-        threads.spawn(try_to_cancel).wait(CANCEL_TIMEOUT)
-
-
-class ResponseTimeout(psycopg2.OperationalError):
-    """The server did not respond in time; the connection is closed."""
 
 
 class PoolExhausted(Exception):
@@ -125,7 +43,8 @@ class Pool(PostgresqlDatabase):
         for _ in range(size):
             self._connections.put(None)
         self._resume_at = 0.0
-        super().init(database, connection_factory=Connection, **kwargs)
+        self._hosts = split_hosts(kwargs)
+        super().init(database, **kwargs)
 
     def _connect(self) -> Any:
         """Check out a connection.
@@ -154,19 +73,35 @@ class Pool(PostgresqlDatabase):
             connection.close()
         self._connections.put(None if connection.closed else connection)
 
-    def _open(self) -> Any:
+    def _open(self) -> Connection:
+        """Open a connection to the first host that accepts one, beginning with the last good one.
+
+        Raises:
+            psycopg2.OperationalError: none does, or none did a moment ago.
+        """
         started = time.monotonic()
         if started < self._resume_at:
             raise psycopg2.OperationalError("the server did not respond a moment ago")
-        try:
-            connection = super()._connect()  # type: ignore[misc]
-            with connection.cursor() as cursor:
-                cursor.execute(SESSION_SETTINGS)
-        except psycopg2.OperationalError:
-            if time.monotonic() - started >= CONNECT_COOLDOWN:
-                self._resume_at = time.monotonic() + CONNECT_COOLDOWN
-            raise
-        return connection
+        error = None
+        for host in self._hosts:
+            try:
+                connection = self._open_at(host)
+            except psycopg2.OperationalError as failure:
+                error = failure
+            else:
+                self._hosts = [host, *(other for other in self._hosts if other != host)]
+                return connection
+        if time.monotonic() - started >= CONNECT_COOLDOWN:
+            self._resume_at = time.monotonic() + CONNECT_COOLDOWN
+        assert error
+        raise error
+
+    def _open_at(self, host: dict[str, Any]) -> Connection:
+        *others, last = resolve(host | {"dbname": self.database, **self.connect_params})
+        for parameters in others:
+            with suppress(psycopg2.OperationalError):
+                return connect(parameters)
+        return connect(last)
 
     def begin(self, isolation_level: Any = None) -> None:
         """Begin a transaction together with the next statement: that saves a round trip."""

@@ -9,7 +9,7 @@ from playhouse.postgres_ext import DateTimeTZField
 
 from .compiled import CompiledQuery, parameter
 from .connection import database
-from .models import Task
+from .models import FormerName, Task
 
 Versions = list[int] | None  # versions that a change is for; None for any
 
@@ -134,9 +134,31 @@ def follow_rename(
     update_repository(others & (Task.metadata_fetched_at < seen_at), repository_id, facts)
 
 
-def has_other_name(repository_id: int, name: str) -> bool:
-    """Return whether the repository has tasks under another name."""
-    return any(found != name for (found,) in _end_names().execute(id=repository_id))
+def other_names(repository_id: int, name: str) -> set[str]:
+    """Return up to two other names under which the repository has tasks."""
+    return {found for (found,) in _end_names().execute(id=repository_id)} - {name}
+
+
+def remember_name(repository_id: int, name: str) -> None:
+    """Store a name that the repository had."""
+    row = FormerName.insert(name=name.lower(), repository_id=repository_id)
+    row.on_conflict_ignore().execute()
+
+
+def current_names(name: str) -> list[str]:
+    """Return the names in lower case of the repositories that a name stands for.
+
+    That is the name itself while a task has it, or else those of the repositories that had it.
+    """
+    name = name.lower()
+    if Task.select().where(fn.lower(Task.repository) == name).exists():
+        return [name]
+    former = FormerName.select(FormerName.repository_id).where(FormerName.name == name)
+    ids = [row[0] for row in former.tuples().execute()]
+    names = Task.select(fn.lower(Task.repository)).where(
+        Task.repository_id == fn.ANY(SQL("%s::bigint[]", (ids,)))
+    )
+    return [name, *(row[0] for row in names.distinct().tuples().execute())] if ids else [name]
 
 
 @cache

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -26,26 +25,23 @@ from .names import web_host
 from .repository import Repository, parse_repository_response, received_at
 from .responses import (
     REFUSALS,
+    UNREADABLE_CERTIFICATES,
+    UNSUPPORTED_PROXY,
     check_usable,
     rate_limit,
     rate_limited,
     refusal,
 )
 from .session import GitHubSession, UnusableRedirect
+from .single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
 
 CONCURRENCY_MAX = 100  # calls at a time that GitHub allows an address
 REDIRECTS_MAX = 3
 STALE_MAX = timedelta(days=7)
-UNSUPPORTED_PROXY = (
-    "GitHub can't be reached through the proxy that is set: its kind is not supported here; "
-    "check HTTPS_PROXY and ALL_PROXY."
-)
-UNREADABLE_CERTIFICATES = (
-    "GitHub can't be reached: the TLS certificates can't be read here; "
-    "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE."
-)
+LEASE = 2.0  # seconds in which other processes do not call GitHub for the same URL
+LEASE_POLL = 0.02  # seconds
 RETRY_DELAY = 0.2  # seconds before the one retry of a failure that may be transient
 
 
@@ -64,7 +60,7 @@ class GitHubClient:
         self._semaphore = BoundedSemaphore(max(CONCURRENCY_MAX // settings.web_concurrency, 1))
         self._lock = Lock()
         self._opened: GitHubSession | None = None
-        self._single_flight: dict[tuple[str, bool], Future[Repository]] = {}
+        self._single_flight = SingleFlight[Repository]()
 
     @property
     def _session(self) -> GitHubSession:
@@ -140,27 +136,33 @@ class GitHubClient:
         return None
 
     def _fetch_once(self, url: str, name: str, *, force_refresh: bool) -> Repository:
-        """Coalesce concurrent requests for one URL (single flight)."""
+        """Coalesce concurrent requests for one URL."""
+        fetch = self._fetch if force_refresh else self._fetch_or_wait
         key = (self._session.cache_key(url), force_refresh)
-        with self._lock:
-            flight = self._single_flight.get(key)
-            leads = flight is None
-            if flight is None:
-                flight = self._single_flight[key] = Future()
-        if leads:
-            try:
-                flight.set_result(self._fetch(url, name, force_refresh))
-            except BaseException as error:
-                flight.set_exception(error)
-            finally:
-                with self._lock:
-                    del self._single_flight[key]
         try:
-            return flight.result(self.timeout + 1)
+            return self._single_flight.run(key, lambda: fetch(url, name), self.timeout + 1)
         except FutureTimeoutError as error:
             raise self._timed_out() from error
 
-    def _fetch(self, url: str, name: str, force_refresh: bool) -> Repository:
+    def _fetch_or_wait(self, url: str, name: str) -> Repository:
+        """Fetch, unless another process with the same cache does: then wait for its response.
+
+        A lease ends by itself soon: at worst, a second call is made.
+        """
+        deadline = time.monotonic() + self.timeout
+        cache, key = self._session.shared_cache, self._session.cache_key(url)
+        while not cache.acquire(key, LEASE):
+            time.sleep(LEASE_POLL)
+            if found := self._cached(url, _is_fresh):
+                return found
+            if time.monotonic() >= deadline:
+                raise self._timed_out()
+        try:
+            return self._cached(url, _is_fresh) or self._fetch(url, name, force_refresh=False)
+        finally:
+            cache.release(key)
+
+    def _fetch(self, url: str, name: str, force_refresh: bool = True) -> Repository:
         deadline = time.monotonic() + self.timeout
         with self._slot(deadline):
             for _ in range(REDIRECTS_MAX + 1):

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 import requests
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
-from .cache import RECEIVED_AT
 from .names import is_full_name
+from .storage import RECEIVED_AT
 
 BIGINT_MAX = 2**63 - 1
 DESCRIPTION_MAX = 1_000
-LANGUAGE_MAX = 100
+LABEL_MAX = 100  # a language, a license, a topic
+TOPICS_MAX = 20
 URL_MAX = 300
 UNSAFE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PARSED_MAX = 100  # bodies whose parsed form is remembered
@@ -34,6 +35,11 @@ class Repository:
     language: str | None
     archived: bool
     pushed_at: datetime | None
+    topics: tuple[str, ...] | None
+    license: str | None  # SPDX identifier
+    homepage: str | None
+    fork: bool | None
+    visibility: str | None
     fetched_at: datetime
 
 
@@ -86,6 +92,30 @@ class StrictBoolean(fields.Field[bool]):
         return value
 
 
+class Topics(fields.List[str]):
+    """Topics, as a tuple of at most TOPICS_MAX."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return tuple(super()._deserialize(value, *args, **kwargs)[:TOPICS_MAX])
+
+
+class License(fields.Field[Any]):
+    """The SPDX identifier of GitHub's license object."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
+        spdx_id = value.get("spdx_id") if isinstance(value, dict) else None
+        return printable(spdx_id, LABEL_MAX) if isinstance(spdx_id, str) else None
+
+
+class HomePage(fields.String):
+    """An http or https URL; anything else, such as an empty text, is None."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, *args, **kwargs).strip()
+        sound = re.fullmatch(rf"https?://[!-~]{{1,{URL_MAX}}}", text, re.IGNORECASE)
+        return text if sound and len(text) <= URL_MAX else None
+
+
 class RepositorySchema(Schema):
     """The part of GitHub's JSON that we keep.
 
@@ -111,9 +141,14 @@ class RepositorySchema(Schema):
         data_key="stargazers_count",
         validate=validate.Range(0, BIGINT_MAX),
     )
-    language = Label(LANGUAGE_MAX)
+    language = Label(LABEL_MAX)
     archived = StrictBoolean(load_default=False)
     pushed_at = Moment(load_default=None, allow_none=True, format="iso")
+    topics = Topics(Label(LABEL_MAX), load_default=None, allow_none=True)
+    license = License(load_default=None, allow_none=True)
+    homepage = HomePage(load_default=None, allow_none=True)
+    fork = StrictBoolean(load_default=None, allow_none=True)
+    visibility = Label(LABEL_MAX)
 
     @pre_load
     def use_watchers(self, data: Any, **_: Any) -> Any:

@@ -21,6 +21,14 @@ from .session import REDIRECTS
 REFUSALS = (401, 403, 404, 410, 451)
 SECONDARY_LIMIT = 60  # seconds to wait where GitHub does not say how long
 RATE_LIMIT_MAX = 24 * 60 * 60  # seconds that we believe
+UNSUPPORTED_PROXY = (
+    "GitHub can't be reached through the proxy that is set: its kind is not supported here; "
+    "check HTTPS_PROXY and ALL_PROXY."
+)
+UNREADABLE_CERTIFICATES = (
+    "GitHub can't be reached: the TLS certificates can't be read here; "
+    "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE."
+)
 MESSAGE_MAX = 200  # characters of GitHub's own words
 
 

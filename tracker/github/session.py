@@ -12,7 +12,8 @@ from requests.adapters import HTTPAdapter
 from requests_cache import CachedSession
 
 from ..config import Settings
-from .cache import RECEIVED_AT, Check, open_cache
+from .cache import open_cache
+from .storage import RECEIVED_AT, Check
 from .time_limit import TimeLimitExceeded, time_limit
 
 BODY_MAX = 1024 * 1024  # bytes, decompressed; a repository's metadata take some 20,000
@@ -45,8 +46,9 @@ class GitHubSession(CachedSession):
                 check_redirect(response)
             check(response)
 
+        self.shared_cache = open_cache(settings.github_cache, check_response)
         super().__init__(
-            backend=open_cache(settings.github_cache, check_response),
+            backend=self.shared_cache,
             expire_after=settings.github_cache_ttl,
             allowable_codes=(200, 301),
             key_fn=lambda request, **_: self.cache_key(request.url),

@@ -9,6 +9,7 @@ from peewee import Expression, ModelSelect, fn
 
 from ..database.compiled import parameter
 from ..database.models import Task
+from ..database.queries import current_names
 
 WORDS_MAX = 10
 PUNCTUATION = r"[!-/:-@\[-`{-~\s]+"  # what separates words; the search column has spaces instead
@@ -45,7 +46,9 @@ FILTERS = {
     "status": Filter(Task.status == parameter("status")),
     "priority": Filter(Task.priority == parameter("priority")),
     "tag": Filter(Expression(Task.tags, "@>", parameter("tag"))),
-    "repository": Filter(fn.lower(Task.repository) == parameter("repository"), str.lower),
+    "repository": Filter(
+        fn.lower(Task.repository) == fn.ANY(parameter("repository")), current_names
+    ),
     "archived": Filter(Task.archived == parameter("archived")),
     "metadata_status": Filter(Task.metadata_status == parameter("metadata_status")),
     "due_before": Filter(Task.due_date < parameter("due_before")),

@@ -7,8 +7,11 @@ import time
 from concurrent.futures import Future
 from threading import Lock
 
+from ..database import queries
 from ..database.connection import connection, retry_on_disconnect
-from ..database.queries import TaskJSON, read_tasks
+from ..database.models import Task
+from ..database.queries import TaskJSON
+from ..errors import TaskNotFound
 
 
 class TaskLoader:
@@ -36,13 +39,16 @@ class TaskLoader:
             with self._lock:
                 batch, self._batch = self._batch, {}
             _read(batch)
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            del future  # an error's traceback would refer to it, and it to the error
 
 
 @retry_on_disconnect
 def _read_tasks(task_ids: list[int]) -> dict[int, TaskJSON]:
     with connection():
-        return read_tasks(task_ids)
+        return queries.read_tasks(task_ids)
 
 
 def _read(batch: dict[int, "Future[TaskJSON | None]"]) -> None:
@@ -57,3 +63,29 @@ def _read(batch: dict[int, "Future[TaskJSON | None]"]) -> None:
 
 
 loader = TaskLoader()
+
+
+def read_task(task_id: int) -> TaskJSON:
+    """Return the task with this id.
+
+    Raises:
+        TaskNotFound: it does not exist.
+    """
+    task = loader.load(task_id)
+    if task is None:
+        raise TaskNotFound(task_id)
+    return task
+
+
+@retry_on_disconnect
+def find_task(task_id: int) -> Task:
+    """Return the task with its version and its repository's identity.
+
+    Raises:
+        TaskNotFound: it does not exist.
+    """
+    with connection():
+        task = queries.find_task(task_id)
+    if task is None:
+        raise TaskNotFound(task_id)
+    return task

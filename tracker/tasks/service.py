@@ -4,11 +4,14 @@ from contextlib import suppress
 from threading import BoundedSemaphore
 from typing import Any
 
-from peewee import fn
-
 from ..database import migrations, queries
-from ..database.connection import connection, database, retry_on_disconnect
-from ..database.models import MetadataStatus, Task
+from ..database.connection import (
+    connection,
+    database,
+    retry_on_conflict,
+    retry_on_disconnect,
+)
+from ..database.models import MetadataStatus
 from ..database.queries import TaskJSON, Versions
 from ..errors import (
     DatabaseUnavailable,
@@ -21,7 +24,8 @@ from ..github.client import GitHubClient
 from ..github.repository import Repository
 from . import idempotency, pagination
 from .idempotency import Lease
-from .loader import loader
+from .loader import find_task, loader, read_task
+from .repositories import follow_rename, to_columns
 
 SEARCHES_MAX = 4  # at a time in a process: a search may take long, and others need connections
 SEARCH_WAIT = 3.0  # seconds
@@ -75,11 +79,18 @@ def _create(
     except GitHubError:
         if not metadata_optional:
             raise
-    values = fields | (_metadata(repository) if repository else {})
+    values = fields | (to_columns(repository) if repository else {})
+    return _insert(values, repository, fields["repository"], lease)
+
+
+@retry_on_conflict
+def _insert(
+    values: dict[str, Any], repository: Repository | None, requested: str, lease: Lease | None
+) -> TaskJSON:
     with connection(), database.atomic():
         task = queries.insert_task(values)
-        if repository and queries.has_other_name(repository.id, repository.name):
-            _follow_rename(repository, exclude_id=task.id)
+        if repository:
+            follow_rename(repository, requested, exclude_id=task.id)
         if lease:
             idempotency.complete(lease, task.id)
     return task
@@ -107,18 +118,6 @@ def _read_page(query: dict[str, Any]) -> pagination.Page:
         return pagination.read_page(**query)
 
 
-def read_task(task_id: int) -> TaskJSON:
-    """Return the task with this id.
-
-    Raises:
-        TaskNotFound: it does not exist.
-    """
-    task = loader.load(task_id)
-    if task is None:
-        raise TaskNotFound(task_id)
-    return task
-
-
 def edit_task(
     task_id: int, fields: dict[str, Any], github: GitHubClient, versions: Versions = None
 ) -> TaskJSON:
@@ -136,7 +135,7 @@ def edit_task(
     while True:
         values, repository, expected = dict(fields), None, versions
         if name := values.pop("repository", None):
-            task = _find_task(task_id)
+            task = find_task(task_id)
             _check_version(task.version, versions)
             expected = [task.version]  # the metadata are for the repository that it has now
             if name.lower() != task.repository.lower():
@@ -145,14 +144,27 @@ def edit_task(
                 with suppress(GitHubError):  # it keeps the metadata that it has
                     repository = github.repository(name)
             if repository:
-                values |= _metadata(repository)
-        with connection(), database.atomic():
-            if repository:
-                _follow_rename(repository, exclude_id=task_id)
-            if edited := queries.update_task(task_id, values, expected):
-                return edited
+                if repository.id != task.repository_id:
+                    values.setdefault("issue", None)  # a number of the other repository
+                values |= to_columns(repository)
+        if edited := _update(task_id, values, expected, repository, name or ""):
+            return edited
         _check_version(read_task(task_id).version, versions)
         # Another request changed the task after it was read: start again.
+
+
+@retry_on_conflict
+def _update(
+    task_id: int,
+    values: dict[str, Any],
+    versions: Versions,
+    repository: Repository | None,
+    requested: str,
+) -> TaskJSON | None:
+    with connection(), database.atomic():
+        if repository:
+            follow_rename(repository, requested, exclude_id=task_id)
+        return queries.update_task(task_id, values, versions)
 
 
 def delete_task(task_id: int, versions: Versions = None) -> None:
@@ -163,37 +175,15 @@ def delete_task(task_id: int, versions: Versions = None) -> None:
         PreconditionFailed: it is at none of these versions.
     """
     while True:
-        with connection(), database.atomic():
-            if queries.delete_task(task_id, versions):
-                return
+        if _delete(task_id, versions):
+            return
         _check_version(read_task(task_id).version, versions)
 
 
-def refresh_task(task_id: int, github: GitHubClient) -> TaskJSON:
-    """Fetch the metadata of a task's repository, and store them in every task on it.
-
-    Raises:
-        TaskNotFound: it does not exist.
-        GitHubError: GitHub can't respond now; nothing is changed.
-        DatabaseUnavailable: nothing is changed.
-    """
-    task = _find_task(task_id)
-    fetched_at = None
-    try:
-        repository = github.refresh(task.repository, task.repository_id)
-        facts = _metadata(repository)
-        fetched_at = facts.pop("metadata_fetched_at")
-    except RepositoryUnavailable:
-        facts = {"metadata_status": MetadataStatus.UNAVAILABLE.value}
-    same = fn.lower(Task.repository) == task.repository.lower()
-    if task.repository_id is None:
-        same &= Task.repository_id.is_null()
-    else:
-        same = (Task.repository_id == task.repository_id) | (same & Task.repository_id.is_null())
-    lock_key = facts.get("repository_id") or task.repository_id or task.repository.lower()
+@retry_on_conflict
+def _delete(task_id: int, versions: Versions) -> bool:
     with connection(), database.atomic():
-        queries.update_repository(same, lock_key, facts, fetched_at)
-    return read_task(task_id)
+        return queries.delete_task(task_id, versions)
 
 
 @retry_on_disconnect
@@ -207,37 +197,6 @@ def check_ready() -> None:
         migrations.check_current()
 
 
-@retry_on_disconnect
-def _find_task(task_id: int) -> Task:
-    with connection():
-        task = queries.find_task(task_id)
-    if task is None:
-        raise TaskNotFound(task_id)
-    return task
-
-
 def _check_version(version: int, versions: Versions) -> None:
     if versions is not None and version not in versions:
         raise PreconditionFailed(f'"{version}"')
-
-
-def _metadata(repository: Repository) -> dict[str, Any]:
-    """Return the columns that a repository's metadata fill."""
-    return {
-        "repository": repository.name,
-        "repository_id": repository.id,
-        "repository_url": repository.url,
-        "repository_description": repository.description,
-        "stars": repository.stars,
-        "language": repository.language,
-        "archived": repository.archived,
-        "pushed_at": repository.pushed_at,
-        "metadata_status": MetadataStatus.CURRENT.value,
-        "metadata_fetched_at": repository.fetched_at,
-    }
-
-
-def _follow_rename(repository: Repository, exclude_id: int) -> None:
-    """Store the repository's present name in its other tasks."""
-    facts = {"repository": repository.name, "repository_url": repository.url}
-    queries.follow_rename(repository.id, facts, repository.fetched_at, exclude_id)

@@ -30,13 +30,22 @@ def up(migrator: Any, db: Any) -> None:
             tags TEXT[] NOT NULL,
             due_date DATE,
             repository TEXT NOT NULL,
+            issue BIGINT,
             repository_id BIGINT,
             repository_url TEXT,
+            issue_url TEXT GENERATED ALWAYS AS (
+                repository_url || '/issues/' || issue
+            ) STORED,
             repository_description TEXT,
             stars BIGINT,
             language TEXT,
             archived BOOLEAN,
             pushed_at TIMESTAMPTZ,
+            topics TEXT[],
+            license TEXT,
+            homepage TEXT,
+            fork BOOLEAN,
+            visibility TEXT,
             metadata_status TEXT NOT NULL,
             metadata_fetched_at TIMESTAMPTZ,
             version BIGINT NOT NULL DEFAULT 1,
@@ -63,6 +72,7 @@ def up(migrator: Any, db: Any) -> None:
             CONSTRAINT tasks_repository_name CHECK (
                 repository ~ '^[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}$'
             ),
+            CONSTRAINT tasks_issue_range CHECK (issue BETWEEN 1 AND 2147483647),
             CONSTRAINT tasks_stars_natural CHECK (stars >= 0),
             CONSTRAINT tasks_metadata_status_known CHECK (
                 metadata_status IN ('current', 'pending', 'unavailable')
@@ -87,9 +97,17 @@ def up(migrator: Any, db: Any) -> None:
             claimed_at TIMESTAMPTZ NOT NULL DEFAULT now()
         )
     """)
+    db.execute_sql("""
+        CREATE TABLE former_names (
+            name TEXT NOT NULL,
+            repository_id BIGINT NOT NULL,
+            PRIMARY KEY (name, repository_id)
+        )
+    """)
     db.execute_sql("CREATE INDEX idempotency_keys_claimed_at ON idempotency_keys (claimed_at)")
 
 
 def down(migrator: Any, db: Any) -> None:
     db.execute_sql("DROP TABLE idempotency_keys")
+    db.execute_sql("DROP TABLE former_names")
     db.execute_sql("DROP TABLE tasks")

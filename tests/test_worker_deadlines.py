@@ -1,0 +1,101 @@
+"""The worker bounds each phase of a request."""
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from helpers import Service, served, wait_for, workers
+from raw import LIVE, QUICK, connect, live_seconds, read_response, request, status
+
+# gunicorn with shorter deadlines; gevent has to patch before anything else is imported.
+IMPATIENT = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+from gunicorn.app.wsgiapp import run
+from tracker import worker
+worker.HEAD_TIMEOUT = worker.BODY_TIMEOUT = worker.WRITE_TIMEOUT = 1.0
+sys.argv = ["gunicorn", "wsgi:app"]
+run()
+"""
+POST = b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture
+def impatient(environment: dict[str, str], tmp_path: Path) -> Iterator[Service]:
+    """The service with one worker and deadlines of a second."""
+    environment = {
+        **environment,
+        "WEB_CONCURRENCY": "1",
+        "GUNICORN_CMD_ARGS": "--keep-alive 1",
+    }
+    command = (sys.executable, "-c", IMPATIENT)
+    with served(environment, tmp_path / "output", command) as service:
+        yield service
+
+
+@pytest.mark.parametrize(
+    "part", [b"", LIVE[:20], POST + b"Content-Length: 100\r\n\r\n{"], ids=["idle", "head", "body"]
+)
+def test_a_connection_that_misses_a_deadline_is_closed(impatient: Service, part: bytes) -> None:
+    with ExitStack() as stack:
+        drips = connect(impatient, stack)
+        silent = connect(impatient, stack)
+        started = time.monotonic()
+        for client in (drips, silent):
+            client.sendall(part)
+        ended = wait_for_end(silent)
+        assert 0.8 < ended - started < 3
+        if part:  # a byte from time to time does not move the deadline
+            assert until_refused(drips, b"x") - started < 5
+        assert live_seconds(impatient) < QUICK
+    assert "Traceback" not in impatient.log
+
+
+def wait_for_end(client: socket.socket) -> float:
+    """Read until the connection ends; return the time."""
+    while client.recv(10_000):
+        pass
+    return time.monotonic()
+
+
+def until_refused(client: socket.socket, byte: bytes) -> float:
+    """Send a byte from time to time until the connection has ended; return the time."""
+    try:
+        while True:
+            client.sendall(byte)
+            time.sleep(0.05)
+    except OSError:
+        return time.monotonic()
+
+
+def test_a_client_that_does_not_read_is_dropped(impatient: Service) -> None:
+    asset = request("GET", "/docs/swagger-ui-bundle.js")
+    (worker,) = workers(impatient)
+    before = worker.num_fds()
+    with ExitStack() as stack:
+        clients = [connect(impatient, stack) for _ in range(10)]
+        for client in clients:
+            client.sendall(asset * 10)  # more than the kernel buffers
+        wait_for(lambda: worker.num_fds() >= before + 10)
+        assert live_seconds(impatient) < QUICK
+        wait_for(lambda: worker.num_fds() <= before + 1)
+    assert live_seconds(impatient) < QUICK
+    assert "Traceback" not in impatient.log
+
+
+def test_a_slow_head_does_not_shorten_the_deadline_of_the_response(impatient: Service) -> None:
+    asset = request("GET", "/docs/swagger-ui-bundle.js")
+    with ExitStack() as stack:
+        client = connect(impatient, stack)
+        client.sendall(asset[:20])
+        time.sleep(0.85)  # of the second for the head
+        client.sendall(asset[20:] + asset * 5)  # more than the kernel buffers
+        time.sleep(0.5)  # longer than what is left of that second
+        for _ in range(6):
+            assert status(read_response(client)) == 200

@@ -1,0 +1,147 @@
+"""Connections of psycopg2 on which every wait is bounded."""
+
+import select
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+from gevent import get_hub, monkey
+from gevent.socket import wait_read, wait_write
+from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP
+
+CONNECT_TIMEOUT = 3  # seconds
+RESPONSE_TIMEOUT = 7.0  # seconds for a statement; longer than a healthy server's own limit
+CANCEL_TIMEOUT = 1.0  # seconds to wait for a cancellation
+CANCELLATIONS_MAX = 4  # at a time; each keeps one of gevent's ten threads while the server hangs
+LOCK_TIMEOUT = 2_000  # milliseconds; less than CHECKOUT_TIMEOUT, so that others outwait a lock
+STATEMENT_TIMEOUT = 5_000  # milliseconds
+# A role, a database or a URL can have others. They are set by statements, since poolers refuse
+# or drop startup options.
+SESSION_SETTINGS = f"""
+    SET lock_timeout = {LOCK_TIMEOUT};
+    SET statement_timeout = {STATEMENT_TIMEOUT};
+    SET idle_in_transaction_session_timeout = {STATEMENT_TIMEOUT};
+    SET default_transaction_isolation = 'read committed';
+    SET timezone = 'UTC';
+    SET datestyle = 'ISO, YMD';
+"""
+
+native_poll = monkey.get_original("select", "poll")  # a look, not a wait: no greenlet switch
+
+
+class Connection(psycopg2.extensions.connection):
+    """A connection that knows its prepared statements, and whether a BEGIN is due."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.prepared: set[str] = set()
+        self.begin_pending = False
+
+    def has_input(self) -> bool:
+        """Return whether the server has sent something that nobody has read."""
+        poll = native_poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+
+def use_gevent() -> None:
+    """Let other greenlets run while one waits for PostgreSQL, in this whole process.
+
+    https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
+    """
+    psycopg2.extensions.set_wait_callback(wait)
+
+
+def wait(connection: psycopg2.extensions.connection) -> None:
+    """Wait for the server to accept the connection or to answer a statement.
+
+    The server's statement_timeout does not help where the server itself hangs.
+
+    Raises:
+        ResponseTimeout: a statement took too long; psycopg2 then closes the connection.
+        psycopg2.OperationalError: the connection took too long.
+    """
+    if connection.status == STATUS_SETUP:
+        deadline = time.monotonic() + CONNECT_TIMEOUT
+        error = psycopg2.OperationalError("the server does not respond")
+    else:
+        deadline = time.monotonic() + RESPONSE_TIMEOUT
+        error = ResponseTimeout("the server does not respond")
+    while (state := connection.poll()) != POLL_OK:
+        wait_for_socket = wait_read if state == POLL_READ else wait_write
+        timeout = max(deadline - time.monotonic(), 0)
+        try:
+            wait_for_socket(connection.fileno(), timeout=timeout, timeout_exc=error)
+        except ResponseTimeout:
+            cancel(connection)
+            raise
+
+
+def cancel(connection: psycopg2.extensions.connection) -> None:
+    """Cancel the statement that runs, unless the server itself hangs.
+
+    libpq waits for the server without our callback, so a native thread has to wait.
+    """
+
+    def try_to_cancel() -> None:
+        with suppress(psycopg2.Error):
+            connection.cancel()
+
+    threads = get_hub().threadpool
+    if len(threads) < CANCELLATIONS_MAX:
+        threads.spawn(try_to_cancel).wait(CANCEL_TIMEOUT)
+
+
+class ResponseTimeout(psycopg2.OperationalError):
+    """The server did not respond in time; the connection is closed."""
+
+
+def split_hosts(parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the host parameters of each host of a libpq URL, and take them out of the URL's.
+
+    libpq goes through several hosts itself, but not under a wait callback when the first one
+    accepts the connection and says nothing.
+    """
+    found = {
+        name: str(parameters.pop(name)).split(",")
+        for name in ("host", "hostaddr", "port")
+        if name in parameters
+    }
+    count = max((len(values) for values in found.values()), default=1)
+    return [
+        {name: values[min(n, len(values) - 1)] for name, values in found.items()}
+        for n in range(count)
+    ]
+
+
+def resolve(parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the parameters with each address of the host: libpq's look-up blocks all greenlets.
+
+    Raises:
+        psycopg2.OperationalError: the host is unknown.
+    """
+    host = parameters.get("host", "")
+    if not host or host.startswith("/") or "hostaddr" in parameters:
+        return [parameters]
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise psycopg2.OperationalError(f'host "{host}" is unknown: {error}') from error
+    addresses = dict.fromkeys(address[0] for *_, address in found)
+    return [{**parameters, "hostaddr": address} for address in addresses]
+
+
+def connect(parameters: dict[str, Any]) -> Connection:
+    """Open a connection with the session's settings, and with autocommit.
+
+    Raises:
+        psycopg2.OperationalError: the server can't be reached.
+    """
+    connection: Connection = psycopg2.connect(**parameters, connection_factory=Connection)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(SESSION_SETTINGS)
+    return connection
