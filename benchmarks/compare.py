@@ -13,6 +13,8 @@ from benchmarks.load import COUNT_CHANGES, LoadResult, measure
 from benchmarks.processes import RunningService, running
 from benchmarks.services import Service, environment, prepare
 
+# Ours has these too, and the peers and the baseline do not: a little more work for ours.
+OURS_ALONE = {"issue", "issue_url", "topics", "license", "homepage", "fork", "visibility"}
 TIMES = ("pushed_at", "metadata_fetched_at", "created_at", "updated_at")
 
 
@@ -155,7 +157,7 @@ def _others(service: RunningService, tasks: int) -> dict[str, Any]:
             [task["id"] for task in _page(service, f"&q={word}")] for word in _searched_words()
         ],
         "a created task": (created.status_code, _comparable(created.json(), without=clock)),
-        "its fields": sorted(created.json()),
+        "its fields": sorted(created.json().keys() - OURS_ALONE),
         "a refused task": refused.status_code in (400, 422),
         "a changed task": (changed.status_code, _comparable(changed.json(), {"updated_at"})),
         "its updated_at": changed.json()["updated_at"] > known.json()["updated_at"],
@@ -185,5 +187,5 @@ def _comparable(task: dict[str, Any], without: Set[str] = frozenset()) -> dict[s
     return {
         name: datetime.fromisoformat(value) if name in TIMES and value else value
         for name, value in sorted(task.items())
-        if name not in without
+        if name not in OURS_ALONE | without
     }
