@@ -10,11 +10,12 @@ import math
 import os
 import resource
 import signal
-import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from gunicorn.sock import TCP6Socket, TCPSocket
 
 from tracker import logs
 from tracker.config import SettingsError, dotenv_is_exposed, load_settings
@@ -53,7 +54,7 @@ def on_starting(server: Any) -> None:
     """Start the embedded database, if it is used, in the master."""
     if server.cfg.is_ssl:
         sys.exit("error: gunicorn's TLS options are not supported; put a proxy with TLS in front")
-    check_addresses_free(server.cfg.address)
+    server.LISTENERS = listen(server)
     folder = settings.embedded_folder
     if folder is None:
         return
@@ -87,23 +88,25 @@ def when_ready(server: Any) -> None:
         )
 
 
-def check_addresses_free(addresses: list[Any]) -> None:
-    """Exit if another program listens on one of our addresses.
+def listen(server: Any) -> list[Any]:
+    """Listen on our addresses; exit if another program uses one.
 
-    gunicorn would find out only after the database has started, and would retry for 5 seconds.
+    gunicorn would do it only after the database has started, and would retry for 5 seconds. It
+    keeps listeners that it has:
+    https://github.com/benoitc/gunicorn/blob/27.0.1/gunicorn/arbiter.py#L190
     """
-    if {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys():  # sockets that we inherit
-        return
-    for address in addresses:
-        if not isinstance(address, tuple):  # a Unix socket or a file descriptor
-            continue
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(address)
-            except OSError as error:
-                sys.exit(
-                    f"error: can't listen on {address[0]}:{address[1]} ({error.strerror}); "
-                    "stop the program that uses it, or set HOST or PORT"
-                )
+    addresses = server.cfg.address
+    inherited = {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys()
+    if inherited or not all(isinstance(address, tuple) for address in addresses):
+        return []  # sockets of a parent process, or Unix sockets
+    listeners = []
+    for name, port in addresses:
+        kind = TCP6Socket if ":" in name else TCPSocket
+        try:
+            listeners.append(kind((name, port), server.cfg, server.log))
+        except OSError as error:
+            sys.exit(
+                f"error: can't listen on {name}:{port} ({error.strerror}); "
+                "stop the program that uses it, or set HOST or PORT"
+            )
+    return listeners

@@ -24,6 +24,7 @@ from tracker import create_app
 from tracker.config import Settings
 from tracker.database import migrations
 from tracker.database.connection import database
+from tracker.database.models import FormerName, IdempotencyKey, Task
 from tracker.demo.github import GitHub
 from tracker.postgres import server as embedded
 
@@ -37,10 +38,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
         yield psycopg2.extensions.parse_dsn(url)
         return
     folder = tmp_path_factory.mktemp("server") / "postgres"
-    if not hasattr(embedded, "superuser_parameters"):  # TRANSITION
-        with embedded.running(folder):
-            yield embedded.connection_parameters(folder)
-        return
     # The data end with the tests, and a slow disk would let them run into timeouts.
     with embedded.running(folder, {"fsync": "off"}):
         yield embedded.superuser_parameters(folder)
@@ -77,7 +74,8 @@ def _new_database(server: dict[str, Any]) -> Iterator[str]:
 
 def clear(url: str) -> None:
     """Delete everything that tests have stored in the database."""
-    _cursor(url).execute("DELETE FROM tasks; DELETE FROM idempotency_keys")
+    for model in (Task, FormerName, IdempotencyKey):
+        _cursor(url).execute(f"DELETE FROM {model._meta.table_name}")
 
 
 @cache

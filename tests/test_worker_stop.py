@@ -66,7 +66,7 @@ def test_a_stopping_worker_waits_for_requests_and_not_for_idle_clients(
         assert status(read_response(waiting)) == 201
         finished = time.monotonic()
         wait_for(lambda: ended(processes))
-        assert time.monotonic() - finished < 2
+        assert time.monotonic() - finished < 5
         assert "Traceback" not in service.log
 
 

@@ -19,6 +19,7 @@ def test_a_valid_task_is_stored_as_it_was_sent(client: FlaskClient) -> None:
         "tags": ["b", "a"],
         "due_date": "2030-01-31",
         "repository": "pallets/flask",
+        "issue": 5000,
     }
     task = client.post("/tasks", json=sent).get_json()
     assert {name: task[name] for name in sent} == sent

@@ -86,10 +86,10 @@ def test_tasks_are_read_by_their_ids() -> None:
 @pytest.mark.parametrize("name", ["pallets/bottle", "pallets/jinja"])
 def test_another_name_of_a_repository_is_found(name: str) -> None:
     add(**METADATA)
-    assert not queries.has_other_name(METADATA["repository_id"], "pallets/flask")
+    assert not queries.other_names(METADATA["repository_id"], "pallets/flask")
     add(**METADATA | {"repository": name})
-    assert queries.has_other_name(METADATA["repository_id"], "pallets/flask")
-    assert not queries.has_other_name(1, "pallets/flask")
+    assert queries.other_names(METADATA["repository_id"], "pallets/flask") == {name}
+    assert not queries.other_names(1, "pallets/flask")
 
 
 def explained(call: Callable[[], Any]) -> str:
@@ -117,7 +117,7 @@ def test_another_name_is_found_without_reading_every_task() -> None:
         " FROM generate_series(1, 5000)"
     )
     database.execute_sql("ANALYZE tasks")
-    plan = explained(lambda: queries.has_other_name(596892, "pallets/flask"))
+    plan = explained(lambda: queries.other_names(596892, "pallets/flask"))
     assert plan.count("Index Only Scan") == plan.count("Limit") == 2, plan
     assert "Seq Scan" not in plan, plan
 

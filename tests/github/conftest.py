@@ -9,8 +9,8 @@ import requests
 
 from tracker.config import Settings
 from tracker.demo.github import GitHub
-from tracker.github.cache import RECEIVED_AT, SQLiteStorage
 from tracker.github.client import GitHubClient
+from tracker.github.storage import RECEIVED_AT, SQLiteStorage
 
 
 def accept(response: requests.Response) -> None:

@@ -30,6 +30,11 @@ def test_the_metadata_are_githubs(client: GitHubClient) -> None:
         language="Python",
         archived=False,
         pushed_at=datetime(2025, 9, 14, 17, 8, 5, tzinfo=timezone.utc),
+        topics=("flask", "jinja", "pallets", "python", "web-framework", "werkzeug", "wsgi"),
+        license="BSD-3-Clause",
+        homepage="https://flask.palletsprojects.com",
+        fork=False,
+        visibility="public",
         fetched_at=repository.fetched_at,
     )
 

@@ -12,8 +12,8 @@ from tracker.config import Settings
 from tracker.demo.faults import FAULTS, RATE_LIMITS, REPOSITORY_REFUSALS
 from tracker.demo.github import GitHub
 from tracker.errors import GitHubError, GitHubFailed, GitHubRateLimited, RepositoryUnavailable
-from tracker.github.cache import SQLiteStorage
 from tracker.github.client import STALE_MAX, GitHubClient
+from tracker.github.storage import SQLiteStorage
 
 FLASK = "pallets/flask"
 Age = Callable[[timedelta], datetime]

@@ -53,7 +53,6 @@ def parse(github: GitHub, settings: Settings) -> Parse:
             datetime(2025, 1, 2, 1, 4, 5, tzinfo=timezone.utc),
         ),
         ("html_url", "http://github.com/Pallets/Flask", "url", "http://github.com/Pallets/Flask"),
-        ("topics", {"of": "another kind"}, "stars", 70000),
     ],
 )
 def test_a_member_becomes_a_field(

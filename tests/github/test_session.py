@@ -13,10 +13,10 @@ from requests.exceptions import InvalidSchema
 
 from tracker.config import Settings
 from tracker.demo.github import FAULTS, Fault, GitHub
-from tracker.github.cache import SQLiteStorage
 from tracker.github.client import GitHubClient
 from tracker.github.repository import received_at
 from tracker.github.session import BODY_MAX, GitHubSession, ResponseTooLarge, UnusableRedirect
+from tracker.github.storage import SQLiteStorage
 
 TOKEN = "s3cret-t0ken"
 

@@ -82,7 +82,7 @@ def held(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def started(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(script: str, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run a Python script that can import the service, and kill it at the end."""
     process = subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
@@ -91,6 +91,7 @@ def started(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        **options,
     )
     with process:
         try:

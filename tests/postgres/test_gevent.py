@@ -27,7 +27,7 @@ from tracker.postgres import server as embedded
 FORKS = """
 from gevent import monkey
 monkey.patch_all()
-import json, logging, os, select, sys, time
+import json, logging, os, select, signal, subprocess, sys, time
 from pathlib import Path
 import gevent, psutil
 from tracker.postgres import postmaster, server as embedded
@@ -43,6 +43,9 @@ block = monkey.get_original("time", "sleep")
 def fork():
     child = os.fork()
     if child == 0:
+        subprocess.Popen = lambda *_, **__: print("child starts a program", file=sys.stderr)
+        if signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+            print("child has blocked signals", file=sys.stderr)
         time.sleep(3)
         sys.exit()
     children.append(child)
@@ -121,6 +124,23 @@ with embedded.running(Path(sys.argv[1])):
     print(longest, flush=True)
 """
 
+# A child leaves a block in which its parent holds a lock.
+LEAVES = """
+import fcntl, os, sys
+from tracker.postgres.locks import exclusive
+
+with open(sys.argv[1], "a") as file, open(sys.argv[1], "a") as other:
+    with exclusive(file):
+        child = os.fork()
+        if child == 0:
+            sys.exit()
+        os.waitpid(child, 0)
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("still locked")
+"""
+
 
 @pytest.mark.parametrize("moment", ["before", "during"])
 def test_only_the_parent_restarts_the_server(folder: Path, tmp_path: Path, moment: str) -> None:
@@ -137,6 +157,11 @@ def test_only_the_parent_restarts_the_server(folder: Path, tmp_path: Path, momen
     assert running_postmaster(folder) is None
 
 
+def test_a_forked_process_does_not_release_a_lock(tmp_path: Path) -> None:
+    with started(LEAVES, str(tmp_path / "lock")) as process:
+        assert process.communicate(timeout=PATIENCE)[0] == "still locked\n"
+
+
 def test_a_lost_exit_status_does_not_end_restarts(folder: Path) -> None:
     with started(REAPS, str(folder)) as process:
         assert process.stdout
@@ -150,7 +175,7 @@ def test_a_lost_exit_status_does_not_end_restarts(folder: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the groups of a process from /proc")
 def test_a_restarted_server_is_not_in_roots_group(folder: Path) -> None:
-    with started(TICKS, str(folder)) as process:
+    with started(TICKS, str(folder), extra_groups=[0]) as process:
         assert process.stdout
         assert process.stdout.readline() == "up\n"
         kill_and_await_restart(folder)

@@ -28,7 +28,7 @@ import json, sys
 import gevent
 from tracker.config import Settings
 from tracker.database.connection import configure, database
-from tracker.database.pool import use_gevent
+from tracker.database.driver import use_gevent
 from tracker.errors import DatabaseUnavailable
 from tracker.tasks.loader import loader
 

@@ -15,7 +15,8 @@ from tracker.demo.github import FAULTS, GitHub
 TASK = {"title": "Read the docs", "repository": "pallets/flask", "tags": ["mine"]}
 METADATA = (
     *("repository", "repository_url", "repository_description", "stars", "language", "archived"),
-    *("pushed_at", "metadata_status", "metadata_fetched_at"),
+    *("pushed_at", "topics", "license", "homepage", "fork", "visibility"),
+    *("metadata_status", "metadata_fetched_at"),
 )
 
 
@@ -47,7 +48,7 @@ def metadata(task: dict[str, Any]) -> list[Any]:
 def test_refresh_updates_every_task_on_the_repository(client: FlaskClient, github: GitHub) -> None:
     first, second, other = create(client), create(client), create(client, "git/git")
     flask = github.repositories["pallets/flask"]
-    flask |= {"stars": 70001, "description": None, "archived": True, "language": "Rust"}
+    flask |= {"stars": 70001, "description": None, "archived": True, "topics": ["web"]}
     response = client.post(f"/tasks/{first['id']}/refresh")
     assert response.status_code == 200
     after = response.get_json()
@@ -57,7 +58,7 @@ def test_refresh_updates_every_task_on_the_repository(client: FlaskClient, githu
         "stars": 70001,
         "repository_description": None,
         "archived": True,
-        "language": "Rust",
+        "topics": ["web"],
         "metadata_fetched_at": after["metadata_fetched_at"],
         "updated_at": after["updated_at"],
         "version": 2,
@@ -161,7 +162,7 @@ def test_optional_metadata_that_github_cannot_send_are_pending(
 ) -> None:
     github.fault = FAULTS[fault]
     task = create(client, "Pallets/flask")
-    assert metadata(task) == ["Pallets/flask", *[None] * 6, "pending", None]
+    assert metadata(task) == ["Pallets/flask", *[None] * 11, "pending", None]
 
 
 @pytest.mark.parametrize("fault", ["404", "403", "451"])

@@ -3,19 +3,16 @@
 import select
 import socket
 import time
-from contextlib import suppress
 from typing import Any
 
 import psycopg2
 import psycopg2.extensions
-from gevent import get_hub, monkey
+from gevent import monkey
 from gevent.socket import wait_read, wait_write
 from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP
 
 CONNECT_TIMEOUT = 3  # seconds
 RESPONSE_TIMEOUT = 7.0  # seconds for a statement; longer than a healthy server's own limit
-CANCEL_TIMEOUT = 1.0  # seconds to wait for a cancellation
-CANCELLATIONS_MAX = 4  # at a time; each keeps one of gevent's ten threads while the server hangs
 LOCK_TIMEOUT = 2_000  # milliseconds; less than CHECKOUT_TIMEOUT, so that others outwait a lock
 STATEMENT_TIMEOUT = 5_000  # milliseconds
 # A role, a database or a URL can have others. They are set by statements, since poolers refuse
@@ -58,7 +55,8 @@ def use_gevent() -> None:
 def wait(connection: psycopg2.extensions.connection) -> None:
     """Wait for the server to accept the connection or to answer a statement.
 
-    The server's statement_timeout does not help where the server itself hangs.
+    The server's statement_timeout, which is shorter, does not help where the server itself hangs.
+    Then psycopg2's `cancel()` would not help either: it keeps the GIL until the server responds.
 
     Raises:
         ResponseTimeout: a statement took too long; psycopg2 then closes the connection.
@@ -73,26 +71,7 @@ def wait(connection: psycopg2.extensions.connection) -> None:
     while (state := connection.poll()) != POLL_OK:
         wait_for_socket = wait_read if state == POLL_READ else wait_write
         timeout = max(deadline - time.monotonic(), 0)
-        try:
-            wait_for_socket(connection.fileno(), timeout=timeout, timeout_exc=error)
-        except ResponseTimeout:
-            cancel(connection)
-            raise
-
-
-def cancel(connection: psycopg2.extensions.connection) -> None:
-    """Cancel the statement that runs, unless the server itself hangs.
-
-    libpq waits for the server without our callback, so a native thread has to wait.
-    """
-
-    def try_to_cancel() -> None:
-        with suppress(psycopg2.Error):
-            connection.cancel()
-
-    threads = get_hub().threadpool
-    if len(threads) < CANCELLATIONS_MAX:
-        threads.spawn(try_to_cancel).wait(CANCEL_TIMEOUT)
+        wait_for_socket(connection.fileno(), timeout=timeout, timeout_exc=error)
 
 
 class ResponseTimeout(psycopg2.OperationalError):

@@ -18,8 +18,13 @@ PUNCTUATION = r"[!-/:-@\[-`{-~\s]+"  # what separates words; the search column h
 def search_words(text: str) -> list[str]:
     """Return the words to search for, without those that are the beginning of another."""
     found = [word for word in re.split(PUNCTUATION, text) if any(map(str.isalnum, word))]
-    words = dict.fromkeys(word.lower() for word in found)
-    return [word for word in words if not any(o != word and o.startswith(word) for o in words)]
+    words = {word.lower(): word for word in found}
+    # As spelled: PostgreSQL's lower() differs from Python's for some letters, such as a final Σ.
+    return [
+        word
+        for lower, word in words.items()
+        if not any(other != lower and other.startswith(lower) for other in words)
+    ]
 
 
 def _search_query(text: str) -> str:

@@ -93,7 +93,7 @@ def _try_acquire(key: str, fingerprint: str, seconds: float) -> Lease | int | No
     if found is None:
         return None
     if found.fingerprint != fingerprint:
-        raise IdempotencyKeyReused("Was used with another body; use a new key.")
+        raise IdempotencyKeyReused("Idempotency-Key was used with another body; use a new key.")
     task_id: int | None = found.task_id
     return task_id
 
