@@ -23,6 +23,10 @@ EXPIRED = 1.1  # seconds after which a cached response is stale, with GITHUB_CAC
 class Gated(GitHub):
     """A stand-in that can hold calls before it decides how to respond."""
 
+    def __enter__(self) -> "Gated":
+        super().__enter__()
+        return self
+
     def __init__(self, port: int = 0) -> None:
         self.held = 0  # number of calls that `holding` has held
         self._gate = threading.Event()

@@ -48,7 +48,7 @@ def test_a_stopping_worker_waits_for_requests_and_not_for_idle_clients(
         read_response(idle)
         half.sendall(LIVE[:20])
         late.sendall(LIVE[:20])
-        github.fault = Fault(delay=5.0)
+        github.fault = Fault(delay=4.0)
         waiting.sendall(POST)
         time.sleep(0.5)
         stop(service)

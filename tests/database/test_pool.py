@@ -18,7 +18,8 @@ from tracker.config import Settings
 from tracker.database import connection as connection_module
 from tracker.database.connection import configure, connection, database
 from tracker.errors import DatabaseUnavailable
-from tracker.tasks.service import check_ready, read_task
+from tracker.tasks.loader import read_task
+from tracker.tasks.service import check_ready
 
 
 @pytest.fixture
@@ -140,7 +141,8 @@ def test_close_idle_closes_no_connection_in_use(app: Flask) -> None:
 
         def open_another() -> psycopg2.extensions.connection:
             with connection():
-                return database.connection()
+                opened: psycopg2.extensions.connection = database.connection()
+                return opened
 
         idle = pool.submit(open_another).result(5)
         database.close_idle()

@@ -86,9 +86,9 @@ def test_tasks_are_read_by_their_ids() -> None:
 @pytest.mark.parametrize("name", ["pallets/bottle", "pallets/jinja"])
 def test_another_name_of_a_repository_is_found(name: str) -> None:
     add(**METADATA)
-    assert not queries.other_names(METADATA["repository_id"], "pallets/flask")
+    assert not queries.other_names(596892, "pallets/flask")
     add(**METADATA | {"repository": name})
-    assert queries.other_names(METADATA["repository_id"], "pallets/flask") == {name}
+    assert queries.other_names(596892, "pallets/flask") == {name}
     assert not queries.other_names(1, "pallets/flask")
 
 

@@ -76,12 +76,12 @@ class Client:
         text = None if body is None else json.dumps(body)
         self._connection.request(method, path, text, headers)
         response = self._connection.getresponse()
-        body = response.read()
+        content = response.read()
         self.slowest = max(self.slowest, time.monotonic() - started)
         self.seen[response.status] += 1
         if response.status >= 300:
             raise http.client.HTTPException(response.status)
-        return body
+        return content
 
 
 def load(service: Service, repositories: list[str], clients: int, seconds: float) -> Seen:

@@ -29,13 +29,15 @@ def test_slow_clients_hold_up_no_reads(
     with served(environment, tmp_path / "output") as service:
         (worker,) = workers(service)
         readers = Readers(service)
-        before = readers.measure(1)
+        with slow_clients(service, 30):  # what the worker needs once
+            before = readers.measure(1)
+        wait_for(lambda: descriptors(service) < 30)
         start = connections(url), descriptors(service), worker.memory_full_info().uss
         with slow_clients(service, number):
             wait_for(lambda: descriptors(service) >= start[1] + number)
             meanwhile = readers.measure(seconds)
             assert service.answers("/health/live")
-            grown = worker.memory_full_info().uss - start[2]
+            grown = worker.memory_full_info().uss - start[2]  # bytes
         wait_for(lambda: descriptors(service) <= start[1] + 8)
         report(
             f"load: {number} clients that send a byte a second or do not read",
