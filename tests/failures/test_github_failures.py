@@ -62,7 +62,7 @@ MORE_FAULTS = {
     "redirect-away-same-scheme": Fault(301, headers={"Location": f"{ELSEWHERE}/repos/{FLASK}"}),
 }
 ALL_FAULTS = FAULTS | MORE_FAULTS
-ALL_ERRORS: dict[str, Fault] = {
+ALL_ERRORS: dict[str, type[GitHubError]] = {
     **dict.fromkeys(MORE_FAULTS, GitHubFailed),
     "429-for-a-second": GitHubRateLimited,
     "drip-quickly": GitHubTimeout,

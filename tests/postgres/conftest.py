@@ -1,15 +1,11 @@
 """A data folder for each test of the embedded server."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from data_folder import copied, running_postmaster
-
 from tracker.postgres import server as embedded
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -85,6 +86,9 @@ def _watched(folder: Path, options: Mapping[str, str]) -> Iterator[None]:
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
+    # With gevent, start() returns while the event loop still runs the callback that it waited
+    # for. A fork would break this callback in the child, so let it end first.
+    time.sleep(0)
     try:
         yield
     finally:
