@@ -78,14 +78,21 @@ def test_a_nested_block_shares_the_connection(app: Flask) -> None:
     assert database.is_closed()
 
 
-def test_options_of_the_url_are_kept_beside_ours(database_url: str) -> None:
-    configure(Settings(database_url=f"{database_url} options='-c work_mem=1234kB'"))
+def test_a_session_has_our_settings_whatever_the_url_has(database_url: str) -> None:
+    settings = {
+        "work_mem": ("1234kB", "1234kB"),  # not one of ours
+        "lock_timeout": ("9s", "2s"),
+        "statement_timeout": ("9s", "5s"),
+        "idle_in_transaction_session_timeout": ("9s", "5s"),
+        "default_transaction_isolation": ("serializable", "read committed"),
+        "timezone": ("Asia/Tokyo", "UTC"),
+        "datestyle": ("German", "ISO, YMD"),
+    }
+    options = " ".join(f"-c {name}={value}" for name, (value, _) in settings.items())
+    configure(Settings(database_url=f"{database_url} options='{options}'"))
     with connection():
-        rows = [
-            database.execute_sql(f"SHOW {name}").fetchone()[0]
-            for name in ("work_mem", "lock_timeout", "statement_timeout", "timezone")
-        ]
-    assert rows == ["1234kB", "2s", "5s", "UTC"]
+        found = {n: database.execute_sql(f"SHOW {n}").fetchone()[0] for n in settings}
+    assert found == {name: expected for name, (_, expected) in settings.items()}
 
 
 @pytest.mark.parametrize(

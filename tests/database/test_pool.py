@@ -11,7 +11,6 @@ from threading import Event
 import psycopg2
 import pytest
 from flask import Flask
-from peewee import PeeweeException
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from tracker.config import Settings
@@ -59,17 +58,6 @@ def test_a_failed_connect_leaves_its_slot_free() -> None:
         with pytest.raises(DatabaseUnavailable, match="can't be reached"):
             read_task(1)
     assert time.monotonic() - started < connection_module.CHECKOUT_TIMEOUT
-
-
-@pytest.mark.parametrize("statements", [(), ("SELECT 1",), ("SELECT 1 / 0",)])
-def test_a_failed_transaction_is_rolled_back(app: Flask, statements: tuple[str, ...]) -> None:
-    with connection():
-        with pytest.raises((ZeroDivisionError, PeeweeException)), database.atomic():
-            with database.atomic():  # a savepoint
-                for statement in statements:
-                    database.execute_sql(statement)
-            raise ZeroDivisionError
-        assert database.connection().info.transaction_status == TRANSACTION_STATUS_IDLE
 
 
 def test_a_connection_in_a_transaction_is_not_returned(app: Flask) -> None:

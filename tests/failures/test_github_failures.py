@@ -42,7 +42,7 @@ from helpers import (
 )
 from tracker.demo.faults import FAULTS, RATE_LIMITS
 from tracker.demo.github import Fault
-from tracker.errors import GitHubFailed, GitHubRateLimited, GitHubTimeout
+from tracker.errors import GitHubError, GitHubFailed, GitHubRateLimited, GitHubTimeout
 from tracker.github.responses import SECONDARY_LIMIT
 
 pytestmark = pytest.mark.failure

@@ -84,7 +84,7 @@ def test_300_creations_waiting_for_github_hold_up_no_reads(
             slowest=f"{seconds:.2f} s, {meanwhile[-1]:.2f} s (reads and edits)",
         )
     assert statuses == {504: CREATIONS}
-    assert seconds < timeout + 2
+    assert seconds < timeout + 4  # far from one after the other
     check_as_fast(meanwhile, before)
 
 
