@@ -1,6 +1,7 @@
 """A worker that stops closes its listeners at once, and finishes the requests in progress."""
 
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -68,6 +69,31 @@ def test_a_stopping_worker_waits_for_requests_and_not_for_idle_clients(
         wait_for(lambda: ended(processes))
         assert time.monotonic() - finished < 5
         assert "Traceback" not in service.log
+
+
+def test_connections_that_wait_to_be_accepted_are_served(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with served(environment, tmp_path / "output") as service, ExitStack() as stack:
+        wait_for(lambda: service.log.count("Booting worker") == 2)
+        for worker in workers(service):
+            worker.suspend()
+        clients = [connect(service, stack) for _ in range(10)]
+        for client in clients:
+            client.sendall(LIVE)
+        end_with_sigterm(service)
+        time.sleep(0.3)
+        resumed = time.monotonic()
+        for worker in workers(service):
+            worker.resume()
+        assert {status(read_response(client)) for client in clients} == {200}
+        wait_for(lambda: not listens(service))
+        assert time.monotonic() - resumed < 0.8
+
+
+def listens(service: Service) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", service.port)) == 0
 
 
 @dataclass

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from data_folder import (
     PATIENCE,
     accepts_logins,
@@ -17,7 +18,6 @@ from data_folder import (
     running_postmaster,
     started,
 )
-
 from helpers import wait_for
 from tracker.postgres import locks
 from tracker.postgres import server as embedded
@@ -34,7 +34,7 @@ from tracker.postgres import postmaster, server as embedded
 
 folder, moment = Path(sys.argv[1]), sys.argv[2]
 sys.stderr = Path(sys.argv[3]).open("a", buffering=1)
-logging.basicConfig( format="%(process)d %(message)s")
+logging.basicConfig(format="%(process)d %(message)s")
 parent = os.getpid()
 
 children = []

@@ -14,6 +14,10 @@ from ..github.client import GitHubClient
 from ..github.repository import Repository
 from .loader import find_task, read_task
 
+FOLLOWED_MAX = 1_000  # repositories that a process remembers
+
+_followed: dict[tuple[int, str], datetime] = {}
+
 # Columns of a repository's metadata whose names differ from those in Repository.
 COLUMNS = {
     "id": "repository_id",
@@ -36,8 +40,12 @@ def to_columns(repository: Repository) -> dict[str, Any]:
 def follow_rename(repository: Repository, requested: str, exclude_id: int) -> None:
     """Store the repository's present name in its other tasks, and remember the former ones.
 
-    For use in a transaction; `requested` is the name by which the repository was found.
+    For use in a transaction; `requested` is the name by which the repository was found. The
+    caller calls `renames_followed` after the commit: the same metadata, from the cache, then need
+    no second look, which would be a third of a creation's round trips.
     """
+    if _followed.get((repository.id, requested)) == repository.fetched_at:
+        return
     renamed = queries.other_names(repository.id, repository.name)
     if renamed:
         facts = {"repository": repository.name, "repository_url": repository.url}
@@ -45,6 +53,13 @@ def follow_rename(repository: Repository, requested: str, exclude_id: int) -> No
     for name in renamed | {requested}:
         if name.lower() != repository.name.lower():
             queries.remember_name(repository.id, name)
+
+
+def renames_followed(repository: Repository, requested: str) -> None:
+    """Remember in this process that `follow_rename` was committed for this metadata."""
+    if len(_followed) >= FOLLOWED_MAX:
+        _followed.clear()
+    _followed[repository.id, requested] = repository.fetched_at
 
 
 def refresh_task(task_id: int, github: GitHubClient) -> TaskJSON:

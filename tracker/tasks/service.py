@@ -25,7 +25,7 @@ from ..github.repository import Repository
 from . import idempotency, pagination
 from .idempotency import Lease
 from .loader import find_task, loader, read_task
-from .repositories import follow_rename, to_columns
+from .repositories import follow_rename, renames_followed, to_columns
 
 SEARCHES_MAX = 4  # at a time in a process: a search may take long, and others need connections
 SEARCH_WAIT = 3.0  # seconds
@@ -93,6 +93,8 @@ def _insert(
             follow_rename(repository, requested, exclude_id=task.id)
         if lease:
             idempotency.complete(lease, task.id)
+    if repository:
+        renames_followed(repository, requested)
     return task
 
 
