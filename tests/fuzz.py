@@ -29,7 +29,7 @@ from tracker.api.schemas import ListQuerySchema, TaskInputSchema  # noqa: E402
 from tracker.demo.github import GitHub  # noqa: E402
 
 THREADS = 8
-EXPECTED = {200, 201, 204, 304, 400, 404, 405, 412, 413, 414, 415, 422, 431}
+EXPECTED = {200, 201, 204, 304, 308, 400, 404, 405, 412, 413, 414, 415, 422, 431}
 INTERNALS = re.compile(rb"Traceback|psycopg|peewee|SELECT |INSERT |site-packages|\.py\b")
 TEXTS = [
     "", " ", "a", "pallets/flask", "PALLETS/Flask", "open", "done", "high", "true", "false", "1",

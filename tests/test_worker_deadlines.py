@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers import Service, served, wait_for, workers
-from raw import LIVE, QUICK, connect, live_seconds, read_response, request, status
+from raw import LIVE, QUICK, connect, live_seconds, read_response, request
 
 # gunicorn with shorter deadlines; gevent has to patch before anything else is imported.
 IMPATIENT = """

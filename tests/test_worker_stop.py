@@ -101,7 +101,6 @@ class KeepAliveClients:
     """Clients that send one request after another, each on a connection that it keeps."""
 
     port: int
-    reconnect: bool = False  # whether they do so after a response with Connection: close
     responses: list[float] = field(default_factory=list)  # when each came
     errors: list[str] = field(default_factory=list)  # what became of the other requests
 
@@ -133,8 +132,6 @@ class KeepAliveClients:
                 self.errors.append(f"{time.monotonic()} {error!r}")
             finally:
                 connection.close()
-            if not self.reconnect:
-                return
 
     def _send_requests(
         self, connection: http.client.HTTPConnection, stopped: threading.Event

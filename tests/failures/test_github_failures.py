@@ -46,7 +46,6 @@ from tracker.errors import GitHubError, GitHubFailed, GitHubRateLimited, GitHubT
 from tracker.github.responses import SECONDARY_LIMIT
 
 pytestmark = pytest.mark.failure
-
 ELSEWHERE = "//elsewhere"  # in a fault, the address of another host that listens
 MORE_FAULTS = {
     "500-retry-after": Fault(500, body=b"", headers={"Retry-After": "30"}),
@@ -78,8 +77,9 @@ LIMITS = {  # and for how many seconds
 
 
 def expected_status(name: str, cached: bool) -> int:
-    usable = name not in ALL_ERRORS or (cached and name not in REFUSALS)
-    return 201 if usable else int(ALL_ERRORS[name].status)
+    if name not in ALL_ERRORS or (cached and name not in REFUSALS):
+        return 201
+    return int(ALL_ERRORS[name].status)
 
 
 @dataclass
@@ -118,12 +118,11 @@ class Setting:
 @pytest.fixture(scope="module")
 def setting(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     """A service with a stale response for each fault."""
-    folder = tmp_path_factory.mktemp("failing")
-    cache = folder / "cache.sqlite"
+    cache = tmp_path_factory.mktemp("failing") / "cache.sqlite"
     with Gated() as github, socket.create_server(("127.0.0.1", 0)) as elsewhere:
         elsewhere.setblocking(False)
         environment = gated_environment(database_url, github, str(cache))
-        with served(environment, folder / "output") as service:
+        with served(environment, cache.parent / "output") as service:
             setting = Setting(service, github, database_url, cache, elsewhere)
             for name in ALL_FAULTS:
                 github.add(f"fresh/{name}")
@@ -205,8 +204,8 @@ def test_a_fault_gets_its_status_in_time(
     assert recovery < 1 + MARGIN
     assert end[0] <= 2
     assert end[1] <= start[1] + 4  # connections to GitHub
-    calls = github.calls[first_call:]
-    assert {call.headers["Authorization"] for call in calls} == {f"Bearer {TOKEN}"}
+    tokens = {call.headers["Authorization"] for call in github.calls[first_call:]}
+    assert tokens == {f"Bearer {TOKEN}"}
     with pytest.raises(BlockingIOError):  # no one connected
         setting.elsewhere.accept()
 
@@ -221,8 +220,8 @@ def is_fetched_again(setting: Setting, found: Load, repository: str) -> bool:
     """Return whether a creation calls GitHub again and succeeds."""
     calls = len(setting.github.calls)
     title = f"{len(found.answers)} after {found.answers[0].ended}"
-    created = create(setting.service, found, title, repository).status_code == 201
-    return created and len(setting.github.calls) > calls
+    status = create(setting.service, found, title, repository).status_code
+    return status == 201 and len(setting.github.calls) > calls
 
 
 def check_limit(setting: Setting, seconds: int) -> None:

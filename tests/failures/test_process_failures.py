@@ -1,6 +1,5 @@
 """The service's processes are killed, stopped and started; no acknowledged write is lost."""
 
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +13,12 @@ import pytest
 
 from helpers import (
     CUT,
-    GUNICORN,
     Held,
-    free_port,
     judge,
     load,
     members,
     nothing_left,
     served,
-    started,
     wait_for,
     workers,
 )
@@ -243,47 +239,3 @@ def test_a_killed_embedded_server_is_restarted(
         assert 1 <= service.log.count("PostgreSQL has died; restarting it") <= tries
         assert service.end() == 0
         assert nothing_left(service)
-
-
-@pytest.mark.slow
-def test_two_services_share_a_new_data_folder(
-    embedded_environment: dict[str, str], folder: Path, tmp_path: Path
-) -> None:
-    with (
-        started(GUNICORN, embedded_environment, tmp_path / "first") as first,
-        started(GUNICORN, embedded_environment, tmp_path / "second") as second,
-    ):
-        for service in (first, second):
-            wait_for(service.answers)
-        path = first.post("pallets/flask").headers["Location"]
-        assert second.call("GET", path).status_code == 200
-        assert first.end() == 0
-        assert postmaster(folder).is_running()
-        assert second.call("GET", path).status_code == 200
-        assert second.end() == 0
-        assert not members(-1, tmp_path)
-        for service in (first, second):
-            assert nothing_left(service)
-            assert "Traceback" not in service.log
-
-
-def test_of_two_services_on_one_port_one_starts(
-    embedded_environment: dict[str, str], folder: Path, tmp_path: Path
-) -> None:
-    port = free_port()
-    with (
-        started(GUNICORN, embedded_environment, tmp_path / "first", port=port) as first,
-        started(GUNICORN, embedded_environment, tmp_path / "second", port=port) as second,
-    ):
-        both = [first, second]
-        wait_for(lambda: any(service.process.poll() is not None for service in both))
-        (ended,) = (service for service in both if service.process.poll() is not None)
-        (serving,) = (service for service in both if service is not ended)
-        wait_for(serving.answers)
-        assert ended.process.returncode == 1
-        assert re.search(rf"127\.0\.0\.1.*{port}", ended.log)
-        assert serving.answers("/health/ready")
-        assert serving.post("pallets/flask").status_code == 201
-        assert serving.end() == 0
-        assert nothing_left(serving)
-        assert "Traceback" not in serving.log + ended.log

@@ -31,7 +31,7 @@ from helpers import (
 pytestmark = pytest.mark.failure
 
 CONFIGURATION = ROOT / "docs" / "examples" / "nginx.conf"
-# The example belongs into a `http` block; nginx as another account needs other folders.
+# The example belongs in an `http` block; without root, nginx needs folders of its own.
 AROUND = """
 daemon off;
 pid {folder}/nginx.pid;

@@ -191,3 +191,20 @@ def test_a_redirect_is_no_sql(github: GitHub, client: GitHubClient) -> None:
     github.fault = Fault(302, headers={"Location": location})
     with pytest.raises(GitHubFailed, match="GitHub redirected in a loop."):
         client.repository(FLASK)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem", "REQUESTS_CA_BUNDLE"),
+        ("HTTPS_PROXY", "socks5://127.0.0.1:1", "HTTPS_PROXY"),
+    ],
+)
+def test_an_unusable_way_to_github_is_told_as_what_it_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    client = GitHubClient(replace(settings, github_api_base="https://192.0.2.1"))
+    with pytest.raises(GitHubFailed, match=words) as failure:
+        client.repository(FLASK)
+    assert "/nowhere" not in str(failure.value)

@@ -19,7 +19,8 @@ from ..database.models import IdempotencyKey
 from ..errors import DatabaseUnavailable, IdempotencyKeyInProgress, IdempotencyKeyReused
 
 RETENTION = timedelta(days=7)
-POLL_INTERVAL = 0.05  # seconds
+POLL_INTERVAL = 0.05  # seconds at first; it grows by half each time
+POLL_INTERVAL_MAX = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,15 @@ def acquire(key: str, body: dict[str, Any], seconds: float) -> Lease | int:
     text = json.dumps(body, sort_keys=True, default=str)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
     deadline = time.monotonic() + seconds
+    interval = POLL_INTERVAL
     while (found := _try_acquire(key, fingerprint, seconds)) is None:
         if time.monotonic() >= deadline:
             raise IdempotencyKeyInProgress(
                 "Another request with this Idempotency-Key has not finished; try again.",
                 retry_after=RETRY_AFTER,
             )
-        time.sleep(POLL_INTERVAL)
+        time.sleep(interval)
+        interval = min(1.5 * interval, POLL_INTERVAL_MAX)
     return found
 
 
