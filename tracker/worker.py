@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EPIPE
 from functools import partial
 from http import HTTPStatus
 from socket import SHUT_RD
@@ -163,6 +164,12 @@ class ClientSocket(socket):
             self._phase = "head"
             self._deadline = time.monotonic() + HEAD_TIMEOUT
         return data
+
+    def sendall(self, *args: Any) -> None:
+        try:
+            super().sendall(*args)
+        except TimeoutError:  # gunicorn would log it as an error of ours
+            raise BrokenPipeError(EPIPE, "the client does not read") from None
 
     def stop(self, *, lingers: bool) -> None:
         """Read nothing more unless a request is in progress.
