@@ -165,10 +165,17 @@ class ClientSocket(socket):
             self._deadline = time.monotonic() + HEAD_TIMEOUT
         return data
 
-    def sendall(self, *args: Any) -> None:
+    def send(self, *args: Any, **kwargs: Any) -> int:
         try:
-            super().sendall(*args)
+            return int(super().send(*args, **kwargs))
         except TimeoutError:  # gunicorn would log it as an error of ours
+            raise BrokenPipeError(EPIPE, "the client does not read") from None
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        try:
+            sent: int = super().send(*args, **kwargs)
+            return sent
+        except TimeoutError:
             raise BrokenPipeError(EPIPE, "the client does not read") from None
 
     def stop(self, *, lingers: bool) -> None:
