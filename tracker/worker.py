@@ -171,13 +171,6 @@ class ClientSocket(socket):
         except TimeoutError:  # gunicorn would log it as an error of ours
             raise BrokenPipeError(EPIPE, "the client does not read") from None
 
-    def send(self, *args: Any, **kwargs: Any) -> int:
-        try:
-            sent: int = super().send(*args, **kwargs)
-            return sent
-        except TimeoutError:
-            raise BrokenPipeError(EPIPE, "the client does not read") from None
-
     def stop(self, *, lingers: bool) -> None:
         """Read nothing more unless a request is in progress.
 
