@@ -64,7 +64,11 @@ def _connect(service: Service, kind: int) -> socket.socket:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1448)
     client.settimeout(5)
-    client.connect(("127.0.0.1", service.port))
-    client.sendall(KINDS[kind % 3])
+    try:
+        client.connect(("127.0.0.1", service.port))
+        client.sendall(KINDS[kind % 3])
+    except OSError:
+        client.close()
+        raise
     client.setblocking(False)
     return client

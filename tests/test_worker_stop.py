@@ -120,31 +120,20 @@ class KeepAliveClients:
                 thread.join(PATIENCE)
 
     def _work(self, stopped: threading.Event) -> None:
-        while not stopped.is_set():
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-            try:
-                connection.connect()
-            except OSError:  # the listeners are closed
-                return
-            try:
-                self._send_requests(connection, stopped)
-            except (OSError, http.client.HTTPException) as error:
-                self.errors.append(f"{time.monotonic()} {error!r}")
-            finally:
-                connection.close()
-
-    def _send_requests(
-        self, connection: http.client.HTTPConnection, stopped: threading.Event
-    ) -> None:
-        while not stopped.is_set():
-            connection.request("GET", "/tasks")
-            response = connection.getresponse()
-            response.read()
-            if response.status != 200:
-                self.errors.append(f"{response.status}")
-            self.responses.append(time.monotonic())
-            if response.will_close:
-                return
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            while not stopped.is_set():
+                connection.request("GET", "/tasks")
+                response = connection.getresponse()
+                response.read()
+                assert response.status == 200
+                self.responses.append(time.monotonic())
+                if response.will_close:
+                    break
+        except (OSError, http.client.HTTPException, AssertionError) as error:
+            self.errors.append(repr(error))
+        finally:
+            connection.close()
 
 
 @STOPS

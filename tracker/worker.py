@@ -11,7 +11,7 @@ from errno import EPIPE
 from functools import partial
 from http import HTTPStatus
 from socket import SHUT_RD
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 from gevent.event import Event
@@ -51,7 +51,8 @@ class Worker(GeventWorker):
         pool = Pool(self.worker_connections)
         servers = []
         for listener in self.sockets:
-            server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool)
+            address = Address(listener.getsockname())
+            server = StreamServer(listener, handle=partial(self.handle, address), spawn=pool)
             if self.cfg.workers > 1:
                 server.max_accept = 1  # leave further connections to other workers
             server.start()
@@ -61,9 +62,7 @@ class Worker(GeventWorker):
             self._stopping.wait(1.0)
         for server in servers:
             accept_waiting(server)
-        gevent.sleep(0)  # the new connections' greenlets start, and read the listener's address
-        for server in servers:
-            server.close()
+            server.close()  # with no switch in between, in which others could connect
         started = time.monotonic()
         while pool and time.monotonic() - started < self.cfg.graceful_timeout:
             self.notify()
@@ -123,6 +122,15 @@ class Worker(GeventWorker):
             util.close_graceful(client)  # a reset would discard the response on its way
         except OSError:
             self.log.debug("Client closed the connection before the error response")
+
+
+class Address(NamedTuple):
+    """The address of a listener, which a handler may read after the listener is closed."""
+
+    name: Any
+
+    def getsockname(self) -> Any:
+        return self.name
 
 
 class ClientSocket(socket):
