@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from data_folder import copied, execute, groups, running_postmaster
 
+from data_folder import copied, execute, groups, running_postmaster
 from tracker.errors import EmbeddedPostgresError
 from tracker.postgres import server as embedded
 from tracker.postgres.account import PRIVATE_ACCOUNT

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from data_folder import copied, execute, execute_as_superuser
 
+from data_folder import copied, execute, execute_as_superuser
 from tracker.errors import EmbeddedPostgresError
 from tracker.postgres import server as embedded
 from tracker.postgres.account import Account

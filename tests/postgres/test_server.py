@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+
 from data_folder import (
     PATIENCE,
     accepts_logins,
@@ -20,7 +21,6 @@ from data_folder import (
     leave,
     running_postmaster,
 )
-
 from helpers import wait_for
 from tracker.errors import EmbeddedPostgresError
 from tracker.postgres import locks
