@@ -2,14 +2,13 @@
 
 import select
 import socket
-import time
 from typing import Any
 
 import psycopg2
 import psycopg2.extensions
-from gevent import monkey
+from gevent import Timeout, monkey
 from gevent.socket import wait_read, wait_write
-from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP
+from psycopg2.extensions import POLL_OK, POLL_WRITE, STATUS_SETUP
 
 CONNECT_TIMEOUT = 3  # seconds
 RESPONSE_TIMEOUT = 7.0  # seconds for a statement; longer than a healthy server's own limit
@@ -37,12 +36,6 @@ class Connection(psycopg2.extensions.connection):
         self.prepared: set[str] = set()
         self.begin_pending = False
 
-    def has_input(self) -> bool:
-        """Return whether the server has sent something that nobody has read."""
-        poll = native_poll()
-        poll.register(self.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
-
 
 def use_gevent() -> None:
     """Let other greenlets run while one waits for PostgreSQL, in this whole process.
@@ -63,15 +56,22 @@ def wait(connection: psycopg2.extensions.connection) -> None:
         psycopg2.OperationalError: the connection took too long.
     """
     if connection.status == STATUS_SETUP:
-        deadline = time.monotonic() + CONNECT_TIMEOUT
-        error = psycopg2.OperationalError("the server does not respond")
+        limit, error = CONNECT_TIMEOUT, psycopg2.OperationalError("the server does not respond")
     else:
-        deadline = time.monotonic() + RESPONSE_TIMEOUT
-        error = ResponseTimeout("the server does not respond")
-    while (state := connection.poll()) != POLL_OK:
-        wait_for_socket = wait_read if state == POLL_READ else wait_write
-        timeout = max(deadline - time.monotonic(), 0)
-        wait_for_socket(connection.fileno(), timeout=timeout, timeout_exc=error)
+        limit, error = RESPONSE_TIMEOUT, ResponseTimeout("the server does not respond")
+    with Timeout(limit, error):
+        while (state := connection.poll()) != POLL_OK:
+            if state == POLL_WRITE:
+                wait_write(connection.fileno())
+            elif not has_input(connection):  # libpq reads a long result in parts of 16 KiB
+                wait_read(connection.fileno())
+
+
+def has_input(connection: psycopg2.extensions.connection) -> bool:
+    """Return whether the server has sent something that nobody has read."""
+    poll = native_poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class ResponseTimeout(psycopg2.OperationalError):

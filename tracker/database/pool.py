@@ -9,7 +9,7 @@ import psycopg2
 from peewee import PostgresqlDatabase
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from .driver import Connection, connect, resolve, split_hosts
+from .driver import Connection, connect, has_input, resolve, split_hosts
 
 CONNECT_COOLDOWN = 1.0  # seconds without a new attempt after a connect timed out
 
@@ -58,7 +58,7 @@ class Pool(PostgresqlDatabase):
         except Empty:
             raise PoolExhausted from None
         if connection and not connection.closed:
-            if not connection.has_input():
+            if not has_input(connection):
                 return connection
             connection.close()  # an idle server only speaks to say goodbye
         try:
