@@ -56,7 +56,10 @@ def wait(connection: psycopg2.extensions.connection) -> None:
         psycopg2.OperationalError: the connection took too long.
     """
     if connection.status == STATUS_SETUP:
-        limit, error = CONNECT_TIMEOUT, psycopg2.OperationalError("the server does not respond")
+        limit, error = (
+            float(CONNECT_TIMEOUT),
+            psycopg2.OperationalError("the server does not respond"),
+        )
     else:
         limit, error = RESPONSE_TIMEOUT, ResponseTimeout("the server does not respond")
     with Timeout(limit, error):
