@@ -35,11 +35,25 @@ def test_blanks_duplicate_tags_and_urls_are_tidied(client: FlaskClient) -> None:
     assert task["repository"] == "pallets/flask"
 
 
+def test_titles_and_tags_are_stored_in_nfc(client: FlaskClient) -> None:
+    sent = {"title": "Cafe\u0301", "tags": ["cafe\u0301"], "description": "cafe\u0301"}
+    task = client.post("/tasks", json=TASK | sent).get_json()
+    assert (task["title"], task["tags"]) == ("Caf\u00e9", ["caf\u00e9"])
+    assert task["description"] == sent["description"]
+
+
+def test_tags_that_differ_by_case_are_one_as_first_written(client: FlaskClient) -> None:
+    sent = {"tags": ["Upgrade", "b", "UPGRADE", "\u00c4", "\u00e4", "upgrade"]}
+    task = client.post("/tasks", json=TASK | sent).get_json()
+    assert task["tags"] == ["Upgrade", "b", "\u00c4"]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("title", "x" * 200),
         ("title", "🎉" * 200),
+        ("title", "\ue0b0"),
         ("title", "  " + "x" * 200 + "  "),
         ("description", "🎉" * 10_000),
         ("description", ""),
@@ -65,6 +79,11 @@ def test_a_value_at_its_limit_is_stored(client: FlaskClient, field: str, value: 
         ("title", "x" * 201, "Length must be between 1 and 200."),
         ("title", "two\nlines", "Must be one line."),
         ("title", "two\u2028lines", "Must be one line."),
+        *(
+            ("title", value, "Must contain a visible character.")
+            for value in ("\u200b", "\u3164", "\u2800\u00ad", "\u0301", "\ufe0f \u200d")
+        ),
+        ("title", "\u0958" * 101, "Length must be between 1 and 200."),
         ("title", 5, "Not a valid string."),
         ("title", "nul\0", "Must not contain a NUL character."),
         ("title", "half \ud83d", "Must not contain half of a surrogate pair."),

@@ -77,7 +77,7 @@ def modelled() -> Iterator[str]:
     """A schema with the tables that Peewee creates from the models."""
     with database.atomic() as transaction:
         database.execute_sql("CREATE SCHEMA modelled")
-        database.execute_sql("SET LOCAL search_path TO modelled")
+        database.execute_sql("SET LOCAL search_path TO modelled, public")
         database.create_tables([Task, FormerName, IdempotencyKey], safe=False)
         yield "modelled"
         transaction.rollback()

@@ -1,6 +1,7 @@
 """Lists of tasks: orders, pages and their links."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -74,6 +75,17 @@ def test_each_order_puts_nulls_last_and_ties_by_id(
     }
 
 
+def test_titles_sort_without_case_and_accents_first(
+    add: Add, ids: Callable[..., list[int]], client: FlaskClient
+) -> None:
+    titles = ["1", "A", "a", "ä", "a b", "ab", "Éa", "eb", "z", "Ω", "я"]
+    for title in reversed(titles):
+        add(title=title)
+    found = [task["title"] for page in walk(client, "sort=title&limit=2") for task in page]
+    assert found == titles
+    assert ids("sort=-title") == ids("sort=title")[::-1]
+
+
 def test_a_page_links_to_the_next_with_the_same_query(client: FlaskClient, add: Add) -> None:
     tasks = [add(tags=["a b", "&"], title="x🎉") for _ in range(3)]
     response = client.get("/tasks?tag=a+b&tag=%26&limit=2&sort=title&total=true")
@@ -128,6 +140,8 @@ def sort_key(sort: str) -> Callable[[Task], Any]:
         if isinstance(value, date):
             value = value.toordinal()
         if isinstance(value, str):
+            letters = unicodedata.normalize("NFD", value.lower())
+            value = "".join(filter(str.isascii, letters)) + "\1" + value
             return [sign * ord(letter) for letter in value] + ([0] if sign > 0 else [1])
         return sign * value
 
@@ -141,7 +155,7 @@ def sort_key(sort: str) -> Callable[[Task], Any]:
 TIMES = st.sampled_from([datetime(2030, 1, day, tzinfo=timezone.utc) for day in (1, 2, 3)])
 TASKS = st.fixed_dictionaries(
     {
-        "title": st.sampled_from(["a", "b", "B", "c d", "é", "🎉"]),
+        "title": st.sampled_from(["a", "b", "B", "c d", "é", "e f"]),
         "status": st.sampled_from([status.value for status in Status]),
         "priority": st.sampled_from([priority.value for priority in Priority]),
         "tags": st.lists(st.sampled_from(["x", "y", "z"]), unique=True),

@@ -1,6 +1,7 @@
 """Fields: stricter than marshmallow's, and limited to what PostgreSQL can store."""
 
 import re
+import unicodedata
 from datetime import date
 from typing import Any
 
@@ -8,6 +9,7 @@ from flask import current_app
 from marshmallow import ValidationError, fields, validate
 
 from ..database.models import TAG_MAX, TAGS_MAX
+from ..database.text import has_visible_character
 from ..github.names import parse_repository
 
 
@@ -33,8 +35,12 @@ class Text(fields.String):
             raise ValidationError("Must not contain half of a surrogate pair.")
         if self._trim:
             text = text.strip()
-        if self._one_line and len(text.splitlines()) > 1:
-            raise ValidationError("Must be one line.")
+        if self._one_line:
+            text = unicodedata.normalize("NFC", text)
+            if len(text.splitlines()) > 1:
+                raise ValidationError("Must be one line.")
+            if text and not has_visible_character(text):
+                raise ValidationError("Must contain a visible character.")
         return text
 
 
@@ -52,14 +58,20 @@ class BoundedList(fields.List[Any]):
 
 
 class Tags(BoundedList):
-    """A list of tags in the order of their first mention, without duplicates."""
+    """A list of tags in the order of their first mention.
+
+    Tags that differ by letter case alone are one tag, spelled as first written.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         tag = Text(max_length=TAG_MAX, trim=True, one_line=True)
         super().__init__(tag, max_items=TAGS_MAX, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        return list(dict.fromkeys(super()._deserialize(value, *args, **kwargs)))
+        distinct: dict[str, str] = {}
+        for tag in super()._deserialize(value, *args, **kwargs):
+            distinct.setdefault(tag.lower(), tag)
+        return list(distinct.values())
 
 
 class IsoDate(fields.Date):

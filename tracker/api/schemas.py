@@ -19,8 +19,8 @@ from ..database.models import (
     Status,
     Task,
 )
-from ..tasks.filters import WORDS_MAX, search_words
 from ..tasks.pagination import DEFAULT_SORT, SORTS, Cursor
+from ..tasks.search import parse_search
 from .fields import BoundedList, IsoDate, QueryBoolean, QueryInteger, RepositoryName, Tags, Text
 
 LIMIT_MAX = 100  # tasks on a page
@@ -173,7 +173,10 @@ class ListQuerySchema(Schema):
     due_before = IsoDate(**doc("Only tasks due before this day."))
     q = Text(
         max_length=SEARCH_MAX,
-        **doc("Words in title, description, repository or its description, each by its beginning."),
+        **doc(
+            "Words of title, description, tags, repository and its description, by their "
+            'beginning; `"a phrase"`, `-excluded`, `or`.'
+        ),
     )
     sort = fields.String(
         validate=validate.OneOf(SORTS),
@@ -193,8 +196,11 @@ class ListQuerySchema(Schema):
     @post_load
     def to_service_query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Return the filters apart from the rest, and the cursor parsed for the sort."""
-        if "q" in data and not 1 <= len(search_words(data["q"])) <= WORDS_MAX:
-            raise ValidationError(f"Must contain 1 to {WORDS_MAX} words.", "q")
+        if "q" in data:
+            try:
+                data["q"] = parse_search(data["q"])
+            except ValueError as error:
+                raise ValidationError(str(error), "q") from None
         if "repository" in data:
             data["repository"] = data["repository"].name
         query = {name: data.pop(name) for name in ("sort", "limit", "cursor", "total")}

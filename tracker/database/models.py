@@ -13,11 +13,14 @@ from peewee import (
     DateField,
     Field,
     Model,
+    NodeList,
     TextField,
+    fn,
 )
 from playhouse.postgres_ext import ArrayField, DateTimeTZField, TSVectorField
 
 from .connection import database
+from .text import INVISIBLE
 
 TITLE_MAX = 200
 DESCRIPTION_MAX = 10_000
@@ -61,13 +64,7 @@ PRIORITY_RANK = SQL(
     f"array_position(ARRAY[{', '.join(repr(choice.value) for choice in Priority)}], priority)"
 )
 _ISSUE_URL = "repository_url || '/issues/' || issue"
-_SEARCH = r"""
-    to_tsvector('simple', regexp_replace(
-        title || ' ' || coalesce(description, '') || ' ' || repository
-        || ' ' || coalesce(repository_description, ''),
-        '[!-/:-@[-`{-~]', ' ', 'g'
-    ))
-"""
+_SEARCH = "search_vector(ARRAY[title, description, repository, repository_description] || tags)"
 
 
 class Task(Model):
@@ -131,6 +128,8 @@ class Task(Model):
         constraints = (
             Check(f"char_length(title) BETWEEN 1 AND {TITLE_MAX}", name="tasks_title_length"),
             Check(r"title = btrim(title) AND title !~ '[\n\r]'", name="tasks_title_line"),
+            Check(f"title ~ '[^{INVISIBLE}]'", name="tasks_title_visible"),
+            Check("title IS NFC NORMALIZED", name="tasks_title_nfc"),
             Check(
                 f"char_length(description) <= {DESCRIPTION_MAX}", name="tasks_description_length"
             ),
@@ -144,6 +143,7 @@ class Task(Model):
                 rf" AND array_to_string(tags, E'\n') !~ '[^\n]{{{TAG_MAX + 1},}}'",
                 name="tasks_tags_length",
             ),
+            Check(r"array_to_string(tags, E'\n') IS NFC NORMALIZED", name="tasks_tags_nfc"),
             Check(
                 r"repository ~ '^[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}$'",
                 name="tasks_repository_name",
@@ -167,6 +167,11 @@ class Task(Model):
         return [field for field in cls._meta.sorted_fields if field.name not in internal]
 
 
+# GitHub's names are ASCII: this reads them as Python's lower() does, whatever the locale.
+repository_key = fn.lower(Task.repository.collate('"C"'))
+tag_keys = fn.lower_tags(Task.tags)
+title_key = NodeList((fn.title_key(Task.title), SQL('COLLATE "C"')))  # as people sort
+
 for _name, _definition in {
     "tasks_repository_id": "(repository_id, repository)",
     "tasks_created_at": "(created_at, id)",
@@ -175,9 +180,11 @@ for _name, _definition in {
     "tasks_priority": f"({PRIORITY_RANK.sql}, id)",
     "tasks_stars": "(stars, id)",
     "tasks_pushed_at": "(pushed_at, id)",
-    "tasks_title": "(title, id)",
-    "tasks_repository": "(lower(repository), id)",
-    "tasks_tags": "USING gin (tags)",
+    "tasks_title": """(title_key(title) COLLATE "C", id)""",
+    "tasks_repository": """(lower(repository COLLATE "C"), id)""",
+    "tasks_archived": "(created_at, id) WHERE archived",
+    "tasks_metadata_not_current": "(created_at, id) WHERE metadata_status <> 'current'",
+    "tasks_tags": "USING gin (lower_tags(tags))",
     "tasks_search": "USING gin (search)",
 }.items():
     Task.add_index(SQL(f"CREATE INDEX {_name} ON tasks {_definition}"))

@@ -9,7 +9,7 @@ from playhouse.postgres_ext import DateTimeTZField
 
 from .compiled import CompiledQuery, parameter
 from .connection import database
-from .models import FormerName, Task
+from .models import FormerName, Task, repository_key
 
 Versions = list[int] | None  # versions that a change is for; None for any
 
@@ -151,11 +151,11 @@ def current_names(name: str) -> list[str]:
     That is the name itself while a task has it, or else those of the repositories that had it.
     """
     name = name.lower()
-    if Task.select().where(fn.lower(Task.repository) == name).exists():
+    if Task.select().where(repository_key == name).exists():
         return [name]
     former = FormerName.select(FormerName.repository_id).where(FormerName.name == name)
     ids = [row[0] for row in former.tuples().execute()]
-    names = Task.select(fn.lower(Task.repository)).where(
+    names = Task.select(repository_key).where(
         Task.repository_id == fn.ANY(SQL("%s::bigint[]", (ids,)))
     )
     return [name, *(row[0] for row in names.distinct().tuples().execute())] if ids else [name]

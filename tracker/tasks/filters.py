@@ -1,42 +1,14 @@
-"""Filters of a list: the condition of each, and the words of a search."""
+"""Filters of a list: the condition of each."""
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import Expression, ModelSelect, fn
+from peewee import Cast, Expression, ModelSelect, fn
 
 from ..database.compiled import parameter
-from ..database.models import Task
+from ..database.models import Task, repository_key, tag_keys
 from ..database.queries import current_names
-
-WORDS_MAX = 10
-PUNCTUATION = r"[!-/:-@\[-`{-~\s]+"  # what separates words; the search column has spaces instead
-
-
-def search_words(text: str) -> list[str]:
-    """Return the words to search for, without those that are the beginning of another."""
-    found = [word for word in re.split(PUNCTUATION, text) if any(map(str.isalnum, word))]
-    words = {word.lower(): word for word in found}
-    # As spelled: PostgreSQL's lower() differs from Python's for some letters, such as a final Σ.
-    return [
-        word
-        for lower, word in words.items()
-        if not any(other != lower and other.startswith(lower) for other in words)
-    ]
-
-
-def _search_query(text: str) -> str:
-    """Return PostgreSQL's query for all words, each by its beginning.
-
-    One letter begins too many words to be searched for along with others: it is a whole word.
-    """
-    words = search_words(text)
-    # The words contain no punctuation, so none can end its quotes.
-    return " & ".join(
-        f"'{word}'" if len(word) == 1 and len(words) > 1 else f"'{word}':*" for word in words
-    )
 
 
 @dataclass(frozen=True)
@@ -50,16 +22,12 @@ class Filter:
 FILTERS = {
     "status": Filter(Task.status == parameter("status")),
     "priority": Filter(Task.priority == parameter("priority")),
-    "tag": Filter(Expression(Task.tags, "@>", parameter("tag"))),
-    "repository": Filter(
-        fn.lower(Task.repository) == fn.ANY(parameter("repository")), current_names
-    ),
+    "tag": Filter(Expression(tag_keys, "@>", fn.lower_tags(parameter("tag")))),
+    "repository": Filter(repository_key == fn.ANY(parameter("repository")), current_names),
     "archived": Filter(Task.archived == parameter("archived")),
     "metadata_status": Filter(Task.metadata_status == parameter("metadata_status")),
     "due_before": Filter(Task.due_date < parameter("due_before")),
-    "q": Filter(
-        Expression(Task.search, "@@", fn.to_tsquery("simple", parameter("q"))), _search_query
-    ),
+    "q": Filter(Expression(Task.search, "@@", Cast(parameter("q"), "tsquery"))),
 }
 
 

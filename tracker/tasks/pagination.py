@@ -11,7 +11,7 @@ from typing import Any
 from peewee import SQL, ModelSelect, Tuple, fn
 
 from ..database.compiled import CompiledQuery, parameter
-from ..database.models import BIGINT_MAX, PRIORITY_RANK, Priority, Task
+from ..database.models import BIGINT_MAX, PRIORITY_RANK, Priority, Task, title_key
 from ..database.queries import json_columns
 from .filters import apply_filters, filter_values
 
@@ -20,11 +20,12 @@ DEFAULT_SORT = "-created_at"
 
 @dataclass(frozen=True)
 class SortColumn:
-    """A column to sort by, and the function that checks its value in a cursor."""
+    """A column to sort by, the check of its value in a cursor, and that value's sort key."""
 
     key: Any
     parse: Callable[[Any], Any]
     nullable: bool = False
+    to_key: Callable[[Any], Any] = lambda value: value
 
 
 _RANKS = {priority.value: rank for rank, priority in enumerate(Priority, 1)}
@@ -72,7 +73,7 @@ SORT_COLUMNS = {
     "priority": SortColumn(PRIORITY_RANK, _rank),
     "stars": SortColumn(Task.stars, _number, nullable=True),
     "pushed_at": SortColumn(Task.pushed_at, _time, nullable=True),
-    "title": SortColumn(Task.title, _text),
+    "title": SortColumn(title_key, _text, to_key=fn.title_key),
 }
 SORTS = [sign + name for name in SORT_COLUMNS for sign in ("", "-")]
 
@@ -168,7 +169,7 @@ def _ranges(limit: int, sort: str, from_null: bool | None, *filters: str) -> lis
         if column.nullable:
             part = part.where(column.key.is_null(False))
         if from_null is not None:
-            position = Tuple(parameter("cursor_value"), parameter("cursor_id"))
+            position = Tuple(column.to_key(parameter("cursor_value")), parameter("cursor_id"))
             part = part.where(after(Tuple(column.key, Task.id), position))
         ranges.append(ordered(part, column.key, Task.id))
     if column.nullable:

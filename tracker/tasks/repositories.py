@@ -3,11 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from peewee import fn
-
 from ..database import queries
 from ..database.connection import connection, database, retry_on_conflict
-from ..database.models import MetadataStatus, Task
+from ..database.models import MetadataStatus, Task, repository_key
 from ..database.queries import TaskJSON
 from ..errors import RepositoryUnavailable
 from ..github.client import GitHubClient
@@ -78,7 +76,7 @@ def refresh_task(task_id: int, github: GitHubClient) -> TaskJSON:
         fetched_at = facts.pop("metadata_fetched_at")
     except RepositoryUnavailable:
         facts = {"metadata_status": MetadataStatus.UNAVAILABLE.value}
-    same = fn.lower(Task.repository) == task.repository.lower()
+    same = repository_key == task.repository.lower()
     if task.repository_id is None:
         same &= Task.repository_id.is_null()
     else:
