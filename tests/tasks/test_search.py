@@ -20,7 +20,7 @@ from tracker import create_app
 from tracker.config import Settings
 from tracker.database.connection import connection, database
 from tracker.database.text import search_words
-from tracker.tasks import service
+from tracker.tasks import pagination, service
 from tracker.tasks.search import parse_search
 
 
@@ -167,6 +167,32 @@ def test_python_and_postgresql_find_the_same_words(text: str) -> None:
                 "SELECT array(SELECT lexeme FROM unnest(search_vector(%s::text[])))", ([form],)
             )
         assert set(cursor.fetchone()[0]) == set(search_words(form))
+
+
+def test_a_rare_word_is_found_behind_thousands_of_tasks(
+    add: Callable[..., int], ids: Callable[..., list[int]], client: FlaskClient
+) -> None:
+    needles = [
+        add(title=f"needle {title}", stars=stars)
+        for title, stars in zip("cab", (2, 1, 3), strict=True)
+    ]
+    with connection():
+        database.execute_sql(
+            "INSERT INTO tasks (title, status, priority, tags, repository, metadata_status, stars)"
+            " SELECT 'd', 'open', 'low', '{}', 'git/git', 'pending', n"
+            " FROM generate_series(1, %s) AS n",
+            (pagination.WALK,),
+        )
+    first, second, third = needles
+    assert ids("q=needle") == [third, second, first]
+    assert ids("q=needle&sort=stars") == [second, first, third]
+    assert ids("q=needle&sort=-due_date") == [third, second, first]
+    assert ids("q=needle&sort=-title&status=open") == [first, third, second]
+    response = client.get("/tasks?q=needle&limit=2&sort=-stars&total=true")
+    assert response.headers["X-Total-Count"] == "3"
+    link = response.headers["Link"]
+    (last,) = client.get(link[1 : link.index(">")]).get_json()
+    assert last["id"] == second
 
 
 def test_searches_leave_connections_to_other_requests(

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import Any
 
 from peewee import Cast, Expression, ModelSelect, fn
@@ -29,6 +31,11 @@ FILTERS = {
     "due_before": Filter(Task.due_date < parameter("due_before")),
     "q": Filter(Expression(Task.search, "@@", Cast(parameter("q"), "tsquery"))),
 }
+
+
+def filter_condition(names: Iterable[str]) -> Any:
+    """Return the condition that every filter selects a task."""
+    return reduce(and_, (FILTERS[name].condition for name in names))
 
 
 def apply_filters(select: "ModelSelect[Task]", names: Iterable[str]) -> "ModelSelect[Task]":

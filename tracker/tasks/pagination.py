@@ -8,14 +8,15 @@ from datetime import date, datetime, timezone
 from functools import lru_cache
 from typing import Any
 
-from peewee import SQL, ModelSelect, Tuple, fn
+from peewee import SQL, ModelSelect, Select, Tuple, fn
 
 from ..database.compiled import CompiledQuery, parameter
 from ..database.models import BIGINT_MAX, PRIORITY_RANK, Priority, Task, title_key
 from ..database.queries import json_columns
-from .filters import apply_filters, filter_values
+from .filters import apply_filters, filter_condition, filter_values
 
 DEFAULT_SORT = "-created_at"
+WALK = 10_000  # tasks that a search looks at in the order of the list; some 20 ms
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,17 @@ def read_page(
 ) -> Page:
     """Return the page after the cursor, on the checked-out connection."""
     values = filter_values(filters)
-    position = {"cursor_value": cursor.value, "cursor_id": cursor.id} if cursor else {}
+    if cursor:
+        values |= {"cursor_value": cursor.value, "cursor_id": cursor.id}
     from_null = None if cursor is None else cursor.value is None
     tasks: list[str] = []
     # One more than the limit tells whether there is a next page.
-    for part in _ranges(limit + 1, sort, from_null, *filters):
-        tasks += [task for (task,) in part.execute(**values, **position).fetchall()]
+    for attempts in _ranges(limit + 1, sort, from_null, *filters):
+        for query in attempts:
+            found = [task for (task,) in query.execute(**values).fetchall()]
+            if len(found) > limit:
+                break
+        tasks += found
         if len(tasks) > limit:
             break
     return Page(
@@ -146,38 +152,71 @@ def read_page(
 
 
 @lru_cache(maxsize=1000)
-def _ranges(limit: int, sort: str, from_null: bool | None, *filters: str) -> list[CompiledQuery]:
+def _ranges(
+    limit: int, sort: str, from_null: bool | None, *filters: str
+) -> list[list[CompiledQuery]]:
     """Return the rest of the list as one or two ranges of the sort's index.
 
     Nulls are last in both directions, as a range of their own: so one index serves both, and
     each range starts at the cursor, at any depth of the list. `from_null` is whether the cursor
     is among the nulls, or None without a cursor.
+
+    Each range is read by the first of its queries that fills the page, or else by the last.
     """
     column = SORT_COLUMNS[sort.lstrip("-")]
     descending = sort.startswith("-")
-    selected = apply_filters(Task.select(json_columns()[2]), filters).limit(SQL(str(limit)))
-
-    def ordered(part: "ModelSelect[Task]", *keys: Any) -> "ModelSelect[Task]":
-        return part.order_by(*[key.desc() if descending else key.asc() for key in keys])
 
     def after(key: Any, position: Any) -> Any:
         return key < position if descending else key > position
 
-    ranges = []
+    ranges: list[tuple[Any, tuple[Any, ...]]] = []
     if not from_null:
-        part = selected
+        tasks = Task.select()
         if column.nullable:
-            part = part.where(column.key.is_null(False))
+            tasks = tasks.where(column.key.is_null(False))
         if from_null is not None:
             position = Tuple(column.to_key(parameter("cursor_value")), parameter("cursor_id"))
-            part = part.where(after(Tuple(column.key, Task.id), position))
-        ranges.append(ordered(part, column.key, Task.id))
+            tasks = tasks.where(after(Tuple(column.key, Task.id), position))
+        ranges.append((tasks, (column.key, Task.id)))
     if column.nullable:
-        part = selected.where(column.key.is_null())
+        tasks = Task.select().where(column.key.is_null())
         if from_null:
-            part = part.where(after(Task.id, parameter("cursor_id")))
-        ranges.append(ordered(part, Task.id))
-    return [CompiledQuery(part, prepare=not filters) for part in ranges]
+            tasks = tasks.where(after(Task.id, parameter("cursor_id")))
+        ranges.append((tasks, (Task.id,)))
+    return [
+        [
+            CompiledQuery(query.limit(SQL(str(limit))), prepare=not filters)
+            for query in _queries(tasks, keys, descending, filters)
+        ]
+        for tasks, keys in ranges
+    ]
+
+
+def _queries(
+    tasks: "ModelSelect[Task]", keys: tuple[Any, ...], descending: bool, filters: tuple[str, ...]
+) -> list[Any]:
+    """Return queries of the tasks that the filters select, in the order of the keys.
+
+    PostgreSQL can't know how many tasks a search finds, and takes every rare word for a common
+    one: it would walk through the index of the sort to its end. So a search walks WALK tasks
+    only. If that does not fill the page, the tasks found are few, and are read and sorted.
+    """
+    order = [key.desc() if descending else key.asc() for key in keys]
+    json = json_columns()[2]
+    if "q" not in filters or "repository" in filters:  # a repository's tasks are few
+        return [apply_filters(tasks.select(json), filters).order_by(*order)]
+    selected = filter_condition(filters).alias("selected")
+    walked = tasks.select(SQL("*"), selected).order_by(*order).limit(SQL(str(WALK)))
+    found = apply_filters(tasks.select(SQL("*"), keys[0].alias("sort_key")), filters)
+    found = found.offset(SQL("0"))  # PostgreSQL plans this query apart from the sort
+    direction = "DESC" if descending else "ASC"
+    return [
+        # A subquery keeps its order.
+        Select((walked.alias("walked"),), (json,)).where(SQL("selected")),
+        Select((found.alias("found"),), (json,)).order_by(
+            SQL(f"sort_key {direction}"), SQL(f"id {direction}")
+        ),
+    ]
 
 
 @lru_cache(maxsize=1000)
