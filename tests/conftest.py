@@ -60,12 +60,20 @@ def empty_database_url(server: dict[str, Any]) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def latin1_database_url(server: dict[str, Any]) -> Iterator[str]:
+    """A database with another encoding than UTF8."""
+    options = "TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'"
+    with _new_database(server, options) as url:
+        yield url
+
+
 @contextmanager
-def _new_database(server: dict[str, Any]) -> Iterator[str]:
+def _new_database(server: dict[str, Any], options: str = "") -> Iterator[str]:
     name = f"tracker_test_{uuid.uuid4().hex[:12]}"
     with closing(psycopg2.connect(**server)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
-        cursor.execute(f"CREATE DATABASE {name}")
+        cursor.execute(f"CREATE DATABASE {name} {options}")
         try:
             yield psycopg2.extensions.make_dsn(**{**server, "dbname": name})
         finally:

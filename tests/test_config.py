@@ -32,6 +32,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     [
         ("DATABASE_URL", "postgresql://me:pw@host:5433/tasks", None),
         ("DATABASE_URL", "postgres://host/tasks?sslmode=require", None),
+        ("DATABASE_URL", "postgresql://me:p%40%2Fw@a:1,b:2/tasks", None),
         ("DATABASE_URL", "host=/run/postgresql dbname=tasks", None),
         ("GITHUB_API_BASE", "https://ghe.example.com/api/v3/", "https://ghe.example.com/api/v3"),
         ("GITHUB_TOKEN", " ghp_abc ", "ghp_abc"),
@@ -49,6 +50,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("PORT", "65535", 65_535),
         ("WEB_CONCURRENCY", "64", 64),
         ("DATABASE_POOL_SIZE", "100", 100),
+        ("DATABASE_PREPARED_STATEMENTS", "OFF", "off"),
         ("API_TOKEN", "correct-horse", None),
         ("TRUSTED_HOSTS", "A.example, .b.example", ("a.example", ".b.example")),
         ("TRUSTED_HOSTS", "[2001:db8::7]", ("2001:db8::7",)),
@@ -67,6 +69,10 @@ def test_a_valid_value_is_accepted(name: str, text: str, value: object) -> None:
         ("DATABASE_URL", "mysql://me:hunter2@host/tasks"),
         ("DATABASE_URL", "postgresql://me:hunter2@host"),
         ("DATABASE_URL", "hunter2"),
+        *(
+            ("DATABASE_URL", f"postgresql://me:{password}@host/tasks")
+            for password in ("a@hunter2", "hunter2/a", "12/hunter2", "100%hunter2")
+        ),
         ("GITHUB_API_BASE", "api.github.com"),
         ("GITHUB_API_BASE", "ftp://api.github.com"),
         ("GITHUB_API_BASE", "https://"),
@@ -93,6 +99,7 @@ def test_a_valid_value_is_accepted(name: str, text: str, value: object) -> None:
         ("WEB_CONCURRENCY", "65"),
         ("DATABASE_POOL_SIZE", "0"),
         ("DATABASE_POOL_SIZE", "101"),
+        ("DATABASE_PREPARED_STATEMENTS", "maybe"),
         *(
             ("TRUSTED_HOSTS", text)
             for text in ("a b", "http://a.example", "a.example:80", ",", "*")

@@ -38,6 +38,7 @@ class Settings:
     trusted_hosts: tuple[str, ...] = ()
     web_concurrency: int = 2
     database_pool_size: int = 10
+    database_prepared_statements: str = "on"
     log_level: str = "info"
     log_format: str = "text"
 
@@ -147,9 +148,22 @@ def _database_url(text: str) -> str:
         parameters = psycopg2.extensions.parse_dsn(text)
     except psycopg2.ProgrammingError:
         parameters = {}
-    if "dbname" not in parameters:
-        raise ValueError("takes a PostgreSQL URL such as postgresql://user:password@host/database")
+    if "dbname" not in parameters or ("://" in text and not _is_plausible(parameters)):
+        raise ValueError(
+            "takes a PostgreSQL URL such as postgresql://user:password@host/database; "
+            "in its password, percent-encode the characters : / ? # @ %"
+        )
     return text
+
+
+def _is_plausible(parameters: dict[str, str]) -> bool:
+    """Return whether no part of the password was parsed as the host, port or database.
+
+    libpq does so if the password contains `/` or `@`. PostgreSQL's errors would then show it.
+    """
+    ports = parameters.get("port", "").split(",")
+    names = parameters.get("host", "") + parameters["dbname"]
+    return "@" not in names and all(port.isdigit() or not port for port in ports)
 
 
 def _cache(text: str) -> str:
@@ -181,6 +195,7 @@ def _hosts(text: str) -> tuple[str, ...]:
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "DATABASE_URL": _database_url,
     "DATABASE_POOL_SIZE": _integer(1, 100),
+    "DATABASE_PREPARED_STATEMENTS": _choice("on", "off"),
     "GITHUB_API_BASE": _api_base,
     "GITHUB_TOKEN": _token,
     "GITHUB_TIMEOUT": _seconds,

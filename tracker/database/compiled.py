@@ -1,7 +1,7 @@
 """Queries that are compiled once: Peewee needs longer to compile most of them than they run."""
 
 from dataclasses import dataclass
-from itertools import count
+from hashlib import sha256
 from typing import Any
 
 from peewee import SQL, BaseQuery
@@ -30,25 +30,26 @@ class CompiledQuery:
     plan: for queries that have one good plan, whatever the values.
     """
 
-    _numbers = count(1)
-
     def __init__(self, query: BaseQuery, *, prepare: bool = False) -> None:
         self._sql, self._parameters = query.sql()
         self._prepare = ""
         if prepare:
-            self._name = f"query_{next(self._numbers)}"
+            # A name stands for one statement in all processes: a pooler that gives a session of
+            # one client to another can never make it execute a wrong statement.
+            self._name = f"query_{sha256(self._sql.encode()).hexdigest()[:32]}"
             numbers = tuple(f"${number}" for number in range(1, len(self._parameters) + 1))
             self._prepare = f"PREPARE {self._name} AS {self._sql % numbers}"
             values = f" ({', '.join(['%s'] * len(numbers))})" if numbers else ""
-            self._sql = f"EXECUTE {self._name}{values}"
+            self._execute = f"EXECUTE {self._name}{values}"
 
     def execute(self, **values: Any) -> Any:
         """Execute it on the checked-out connection; return the cursor with its rows."""
-        if self._prepare:
+        sql = self._sql
+        if self._prepare and database.keeps_session:
             self._prepare_once()
+            sql = self._execute
         return database.execute_sql(
-            self._sql,
-            [values[p.name] if isinstance(p, Parameter) else p for p in self._parameters],
+            sql, [values[p.name] if isinstance(p, Parameter) else p for p in self._parameters]
         )
 
     def _prepare_once(self) -> None:

@@ -11,7 +11,7 @@ from peewee import PeeweeException
 from ..config import Settings
 from ..errors import ConnectionLost, DatabaseUnavailable, TransactionConflict
 from ..postgres import server as embedded
-from .driver import CONNECT_TIMEOUT, ResponseTimeout
+from .driver import CONNECT_TIMEOUT, SETTINGS, ResponseTimeout
 from .errors import (
     CONFLICTS,
     POOL_EXHAUSTED,
@@ -34,13 +34,30 @@ database = Pool(None, autoconnect=False)
 
 def configure(settings: Settings) -> None:
     """Set the server and the size of the pool. No I/O: gunicorn forks after this."""
+    _init(database, settings, size=settings.database_pool_size, timeout=CHECKOUT_TIMEOUT)
+
+
+@contextmanager
+def new_pool(settings: Settings, session: dict[str, str] = SETTINGS) -> Iterator[Pool]:
+    """Open another connection for the block, whose PostgreSQL settings may be others.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL can't execute the block's statements.
+    """
+    pool = Pool(None, autoconnect=False)
+    _init(pool, settings, session=session)
+    try:
+        with translated_errors(), pool.connection_context():
+            yield pool
+    finally:
+        pool.close_idle()
+
+
+def _init(pool: Pool, settings: Settings, **options: Any) -> None:
     parameters = connection_parameters(settings)
-    database.init(
-        parameters.pop("dbname"),
-        size=settings.database_pool_size,
-        timeout=CHECKOUT_TIMEOUT,
-        **parameters,
-    )
+    name = parameters.pop("dbname")
+    keeps_session = settings.database_prepared_statements == "on"
+    pool.init(name, keeps_session=keeps_session, **options, **parameters)
 
 
 def connection_parameters(settings: Settings) -> dict[str, Any]:

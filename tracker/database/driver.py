@@ -16,14 +16,16 @@ LOCK_TIMEOUT = 2_000  # milliseconds; less than CHECKOUT_TIMEOUT, so that others
 STATEMENT_TIMEOUT = 5_000  # milliseconds
 # A role, a database or a URL can have others. They are set by statements, since poolers refuse
 # or drop startup options.
-SESSION_SETTINGS = f"""
-    SET lock_timeout = {LOCK_TIMEOUT};
-    SET statement_timeout = {STATEMENT_TIMEOUT};
-    SET idle_in_transaction_session_timeout = {STATEMENT_TIMEOUT};
-    SET default_transaction_isolation = 'read committed';
-    SET timezone = 'UTC';
-    SET datestyle = 'ISO, YMD';
-"""
+SETTINGS = {
+    "lock_timeout": str(LOCK_TIMEOUT),
+    "statement_timeout": str(STATEMENT_TIMEOUT),
+    "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT),
+    "default_transaction_isolation": "read committed",
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+}
+# A migration may wait for a lock, and may take as long as it needs.
+UNLIMITED = SETTINGS | {name: "0" for name in SETTINGS if name.endswith("timeout")}
 
 native_poll = monkey.get_original("select", "poll")  # a look, not a wait: no greenlet switch
 
@@ -81,6 +83,10 @@ class ResponseTimeout(psycopg2.OperationalError):
     """The server did not respond in time; the connection is closed."""
 
 
+class WrongEncoding(psycopg2.OperationalError):
+    """The database has another encoding than UTF8."""
+
+
 def split_hosts(parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the host parameters of each host of a libpq URL, and take them out of the URL's.
 
@@ -116,14 +122,33 @@ def resolve(parameters: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**parameters, "hostaddr": address} for address in addresses]
 
 
-def connect(parameters: dict[str, Any]) -> Connection:
-    """Open a connection with the session's settings, and with autocommit.
+def session_settings(settings: dict[str, str]) -> str:
+    """Return the statements that apply settings to a session."""
+    return "".join(f"SET {name} = '{value}'; " for name, value in settings.items())
+
+
+def transaction_settings(settings: dict[str, str]) -> str:
+    """Return the statements that apply settings to the transaction that they are sent with."""
+    names = {"default_transaction_isolation": "transaction_isolation"}  # of this transaction
+    return "".join(
+        f"SET LOCAL {names.get(name, name)} = '{value}'; " for name, value in settings.items()
+    )
+
+
+def connect(parameters: dict[str, Any], first: str = "") -> Connection:
+    """Open a connection with autocommit, and execute the first statements.
 
     Raises:
         psycopg2.OperationalError: the server can't be reached.
+        WrongEncoding: the database can't store all texts.
     """
     connection: Connection = psycopg2.connect(**parameters, connection_factory=Connection)
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        connection.close()
+        raise WrongEncoding(f"Database has the encoding {encoding}, and must have UTF8")
     connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(SESSION_SETTINGS)
+    if first:
+        with connection.cursor() as cursor:
+            cursor.execute(first)
     return connection

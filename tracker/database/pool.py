@@ -9,7 +9,16 @@ import psycopg2
 from peewee import PostgresqlDatabase
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from .driver import Connection, connect, has_input, resolve, split_hosts
+from .driver import (
+    SETTINGS,
+    Connection,
+    connect,
+    has_input,
+    resolve,
+    session_settings,
+    split_hosts,
+    transaction_settings,
+)
 
 CONNECT_COOLDOWN = 1.0  # seconds without a new attempt after a connect timed out
 
@@ -33,9 +42,23 @@ class Pool(PostgresqlDatabase):
         self._lock = nullcontext()
 
     def init(  # type: ignore[override]
-        self, database: str | None, *, size: int = 1, timeout: float = 0, **kwargs: Any
+        self,
+        database: str | None,
+        *,
+        size: int = 1,
+        timeout: float = 0,
+        keeps_session: bool = True,
+        session: dict[str, str] = SETTINGS,
+        **kwargs: Any,
     ) -> None:
-        """Set the server, the number of connections, and the seconds to wait for one. No I/O."""
+        """Set the server, the number of connections, and the seconds to wait for one. No I/O.
+
+        `session` are settings of PostgreSQL. Behind a pooler in transaction mode, a connection
+        keeps no session: then they are sent with each transaction, and nothing can be prepared.
+        """
+        self.keeps_session = keeps_session
+        self._first = session_settings(session) if keeps_session else ""
+        self._prefix = "" if keeps_session else transaction_settings(session)
         self._timeout = timeout
         # Last in, first out: the most recently used connection is used first. None stands for
         # one that is not open.
@@ -44,6 +67,7 @@ class Pool(PostgresqlDatabase):
             self._connections.put(None)
         self._resume_at = 0.0
         self._hosts = split_hosts(kwargs)
+        self.connect_params = {}  # Peewee would keep those of an earlier server
         super().init(database, **kwargs)
 
     def _connect(self) -> Any:
@@ -100,19 +124,24 @@ class Pool(PostgresqlDatabase):
         *others, last = resolve(host | {"dbname": self.database, **self.connect_params})
         for parameters in others:
             with suppress(psycopg2.OperationalError):
-                return connect(parameters)
-        return connect(last)
+                return connect(parameters, self._first)
+        return connect(last, self._first)
 
-    def begin(self, isolation_level: Any = None) -> None:
+    def begin(self, isolation_level: str | None = None) -> None:
         """Begin a transaction together with the next statement: that saves a round trip."""
         if isolation_level is None:
             self.connection().begin_pending = True
         else:
-            super().begin(isolation_level)
+            self.execute_sql(f"BEGIN ISOLATION LEVEL {isolation_level}")
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Execute a statement, and return its cursor."""
+        """Execute a statement, and return its cursor.
+
+        Statements in one message are one transaction, so they reach the same session.
+        """
         connection = self.connection()
+        if self._prefix and connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+            sql = self._prefix + sql
         if connection.begin_pending:
             connection.begin_pending = False
             sql = f"BEGIN; {sql}"

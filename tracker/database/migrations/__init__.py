@@ -1,20 +1,24 @@
 """Schema migrations: the numbered files in this folder, applied by Peewee's Runner."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from peewee import PostgresqlDatabase
+from peewee import PeeweeException
 from playhouse.migrations import Migration, Runner
 
 from ...config import Settings
 from ...errors import DatabaseUnavailable
-from ..connection import RETRY_AFTER, connection_parameters, database, translated_errors
-from ..errors import SCHEMA_OUTDATED
+from ..connection import RETRY_AFTER, database, new_pool, translated_errors
+from ..driver import UNLIMITED
+from ..errors import NO_SCHEMA, SCHEMA_OUTDATED, UNDEFINED_TABLE, sqlstate
+from ..pool import Pool
 
 FOLDER = Path(__file__).parent
 HISTORY = "schema_migration"  # table of applied migrations
 ADVISORY_LOCK = 0x6974_7472_6163_6B72  # "ittrackr"; any number that no one else uses
+POLL_INTERVAL = 0.1  # seconds
 
 
 def upgrade(settings: Settings) -> list[str]:
@@ -25,9 +29,7 @@ def upgrade(settings: Settings) -> list[str]:
     Raises:
         DatabaseUnavailable: PostgreSQL can't be reached.
     """
-    with _runner(settings) as runner:
-        # The lock ends with the connection.
-        runner.database.execute_sql("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
+    with locked(settings), _runner(settings) as runner:
         return list(runner.up())
 
 
@@ -41,24 +43,53 @@ def status(settings: Settings) -> list[Migration]:
         return list(runner.status())
 
 
-def check_current() -> None:
-    """Check on the checked-out connection that every migration is applied.
+def check_current(pool: Pool = database) -> list[str]:
+    """Check that each migration is applied and the tasks can be read, on the pool's connection.
+
+    Returns the names of applied migrations that only newer code has.
 
     Raises:
-        DatabaseUnavailable: one is pending.
+        DatabaseUnavailable: a migration is pending, or another session has locked the table.
     """
     with translated_errors():
-        rows = database.execute_sql(f"SELECT name FROM {HISTORY}").fetchall()  # noqa: S608
-    needed = {migration.name for migration in Migration.load_directory(str(FOLDER))}
-    if not needed <= {name for (name,) in rows}:
-        raise DatabaseUnavailable(SCHEMA_OUTDATED, retry_after=RETRY_AFTER)
+        try:
+            rows = pool.execute_sql(f"SELECT name FROM {HISTORY}").fetchall()  # noqa: S608
+        except PeeweeException as error:
+            if sqlstate(error) != UNDEFINED_TABLE:
+                raise
+            raise DatabaseUnavailable(NO_SCHEMA, retry_after=RETRY_AFTER) from error
+        applied = {name for (name,) in rows}
+        needed = {migration.name for migration in Migration.load_directory(str(FOLDER))}
+        if not needed <= applied:
+            raise DatabaseUnavailable(SCHEMA_OUTDATED, retry_after=RETRY_AFTER)
+        pool.execute_sql("SELECT 1 FROM tasks LIMIT 1")
+    return sorted(applied - needed)
+
+
+def check(settings: Settings) -> list[str]:
+    """Check the login, the encoding and the schema, on a connection of its own.
+
+    Returns and raises what `check_current` does.
+    """
+    with new_pool(settings) as pool:
+        return check_current(pool)
+
+
+@contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """Hold the advisory lock for the time of the block.
+
+    It belongs to a transaction, not to a session, which a pooler may give to others. It is polled:
+    a statement that waits would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those.
+    """
+    with new_pool(settings, UNLIMITED) as pool, pool.atomic():
+        lock = "SELECT pg_try_advisory_xact_lock(%s)"
+        while not pool.execute_sql(lock, (ADVISORY_LOCK,)).fetchone()[0]:
+            time.sleep(POLL_INTERVAL)
+        yield
 
 
 @contextmanager
 def _runner(settings: Settings) -> Iterator[Runner]:
-    # Outside the pool, whose connections have time limits: building an index takes longer.
-    parameters = connection_parameters(settings)
-    with translated_errors():
-        own = PostgresqlDatabase(parameters.pop("dbname"), **parameters)
-        with own.connection_context():
-            yield Runner(own, str(FOLDER), table_name=HISTORY)
+    with new_pool(settings, UNLIMITED) as pool:
+        yield Runner(pool, str(FOLDER), table_name=HISTORY)
