@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.sock import TCP6Socket, TCPSocket
+from peewee import PeeweeException
 
 from tracker import logs
 from tracker.config import SettingsError, dotenv_is_exposed, load_settings
 from tracker.database import migrations
+from tracker.database.connection import connection_parameters
 from tracker.database.driver import use_gevent
-from tracker.errors import EmbeddedPostgresError, TrackerError
+from tracker.database.errors import explain, is_wrong_encoding
+from tracker.errors import DatabaseUnavailable, EmbeddedPostgresError, TrackerError
 from tracker.postgres import server as embedded
 
 try:
@@ -57,6 +60,7 @@ def on_starting(server: Any) -> None:
     server.LISTENERS = listen(server)
     folder = settings.embedded_folder
     if folder is None:
+        check_database(server)
         return
     stack = ExitStack()
     atexit.register(stack.close)
@@ -68,6 +72,20 @@ def on_starting(server: Any) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+
+
+def check_database(server: Any) -> None:
+    """Log what prevents the use of the database; requests get a 503 until it is corrected."""
+    try:
+        newer = migrations.check(settings)
+    except (DatabaseUnavailable, PeeweeException) as error:
+        reason = explain(error, connection_parameters(settings))
+        if is_wrong_encoding(error):
+            sys.exit(f"error: {reason}")
+        server.log.error("%s", reason)  # noqa: TRY400  the line names the cause
+    else:
+        if newer:
+            server.log.warning("Database schema is newer than this code: %s", ", ".join(newer))
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import psycopg2.extensions
 import pytest
 
 from helpers import (
@@ -23,6 +24,9 @@ from helpers import (
     wait_for,
     workers,
 )
+from hurt import execute
+from tracker.config import Settings
+from tracker.database import migrations
 
 
 @pytest.fixture
@@ -92,6 +96,53 @@ def test_a_dotenv_file_that_others_can_read_is_warned_of(
         wait_for(service.answers)
         assert ("WARNING gunicorn.error: .env can be read" in service.log) is warns
         assert "hunter2" not in service.log
+
+
+NEWER = f"INSERT INTO {migrations.HISTORY} (name, applied) VALUES ('9999_newer', now())"
+
+
+@pytest.mark.parametrize(
+    ("statement", "level", "message"),
+    [
+        (None, "ERROR", "Database has no schema; run `flask db init`."),
+        (f"DELETE FROM {migrations.HISTORY}", "ERROR", "schema is not up to date; run `flask db"),
+        (NEWER, "WARNING", "Database schema is newer than this code: 9999_newer"),
+    ],
+    ids=["none", "old", "newer"],
+)
+def test_the_start_logs_a_schema_that_does_not_fit(
+    environment: dict[str, str],
+    empty_database_url: str,
+    output: Path,
+    statement: str | None,
+    level: str,
+    message: str,
+) -> None:
+    if statement:
+        migrations.upgrade(Settings(database_url=empty_database_url))
+        execute(empty_database_url, statement)
+    environment |= {"DATABASE_URL": empty_database_url}
+    with started(GUNICORN, environment, output) as service:
+        wait_for(lambda: message in service.log)
+        assert f"{level} gunicorn.error: " in service.log
+
+
+def test_the_start_logs_a_login_that_is_wrong(
+    environment: dict[str, str], empty_database_url: str, output: Path
+) -> None:
+    url = psycopg2.extensions.make_dsn(empty_database_url, dbname="nowhere")
+    with started(GUNICORN, {**environment, "DATABASE_URL": url}, output) as service:
+        wait_for(lambda: 'database "nowhere" does not exist; create it' in service.log)
+        wait_for(service.answers)
+
+
+def test_a_database_that_is_not_utf8_stops_the_start(
+    environment: dict[str, str], latin1_database_url: str
+) -> None:
+    environment |= {"DATABASE_URL": latin1_database_url, "PORT": str(free_port())}
+    done = run(GUNICORN, environment)
+    assert done.returncode == 1
+    assert "has the encoding LATIN1, and must have UTF8; create" in done.stderr
 
 
 def test_tls_options_stop_the_start(environment: dict[str, str], tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_an_unknown_command_is_a_usage_error(run: Run) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql://me:hunter2@127.0.0.1:{port}/none", "Database can't be reached"),
+        ("postgresql://me:hunter2@127.0.0.1:{port}/none", "connection to server at"),
         ("embedded:/dev/null/postgres", "/dev/null/postgres can't be used"),
     ],
 )

@@ -7,18 +7,27 @@ from typing import ParamSpec
 
 import click
 from flask import current_app
+from peewee import PeeweeException
 
 from .. import logs
 from ..config import Settings
+from ..database.connection import connection_parameters
+from ..database.errors import explain
 from ..errors import EmbeddedPostgresError, TrackerError
 
 P = ParamSpec("P")
+FAILURES = (TrackerError, EmbeddedPostgresError, PeeweeException)
 
 
 def current_settings() -> Settings:
     """Return the application's settings."""
     settings: Settings = current_app.config["SETTINGS"]
     return settings
+
+
+def reason(error: Exception) -> str:
+    """Return an expected failure as one line, with its cause and a remedy."""
+    return explain(error, connection_parameters(current_settings()))
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
@@ -29,7 +38,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         logging.config.dictConfig(logs.configuration(current_settings()))
         try:
             function(*args, **kwargs)
-        except (TrackerError, EmbeddedPostgresError) as error:
-            raise click.ClickException(str(error)) from error
+        except FAILURES as error:
+            raise click.ClickException(reason(error)) from error
 
     return run

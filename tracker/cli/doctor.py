@@ -12,11 +12,11 @@ import requests
 from ..config import Settings
 from ..database import migrations
 from ..database.connection import connection, database
-from ..errors import EmbeddedPostgresError, GitHubFailed, TrackerError
+from ..errors import GitHubFailed, TrackerError
 from ..github.session import HEADERS
 from ..github.time_limit import TimeLimitExceeded, time_limit
 from ..postgres import server as embedded
-from .common import command, current_settings
+from .common import FAILURES, command, current_settings, reason
 
 
 @click.command("doctor")
@@ -28,9 +28,9 @@ def doctor() -> None:
     for name, check in CHECKS.items():
         try:
             click.echo(f"ok    {name}: {check(settings)}")
-        except (TrackerError, EmbeddedPostgresError) as error:
+        except FAILURES as error:
             failed = True
-            click.echo(f"FAIL  {name}: {error}")
+            click.echo(f"FAIL  {name}: {reason(error)}")
     sys.exit(failed)
 
 
@@ -44,8 +44,8 @@ def check_database(settings: Settings) -> str:
 def check_schema(settings: Settings) -> str:
     """Check that each migration is applied."""
     with embedded.if_wanted(settings.embedded_folder), connection():
-        migrations.check_current()
-    return "up to date"
+        newer = migrations.check_current()
+    return f"newer than this code, by {', '.join(newer)}" if newer else "up to date"
 
 
 def check_github(settings: Settings) -> str:
