@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,7 +33,7 @@ MARKER = VENV / ".made-by-tracker"  # holds the real path of PYTHON, once .venv 
 # All but `test` are commands of tracker/cli, each with its own --help.
 COMMANDS = {
     "demo": "serve with a local stand-in for GitHub and sample tasks",
-    "db": "create the database schema or bring it up to date; list its migrations",
+    "db": "create the database schema or bring it up to date; dump and restore the database",
     "doctor": "check the database, its schema, GitHub and the cache",
     "test": "run the tests; further words go to pytest",
 }
@@ -76,6 +76,8 @@ def main(arguments: "list[str]") -> None:
         remedy = remedies.get(error.errno or 0, "correct that and start again")
         fail("can't create the environment in %s: %s; %s" % (VENV, error.strerror, remedy))
     os.umask(mask)
+    with suppress(FileNotFoundError):  # the folder has been removed
+        os.environ["TRACKER_CWD"] = str(Path.cwd())  # where relative paths in arguments start
     os.chdir(ROOT)
     sys.stdout.flush()
     os.execv(PYTHON, [str(PYTHON), *command])

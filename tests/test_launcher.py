@@ -121,6 +121,11 @@ def test_commands_go_to_flask_and_tests_to_pytest(folder: Path) -> None:
     assert launch(folder, "test").stderr == launch(folder).stderr == ""
 
 
+def test_a_command_learns_the_folder_of_the_caller(folder: Path, tmp_path: Path) -> None:
+    (folder / "flask.py").write_text("import os; print(os.environ['TRACKER_CWD'])")
+    assert launch(folder, "db", cwd=str(tmp_path)).stdout == f"{tmp_path}\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_start_that_is_cut_short_ends_pip(folder: Path, number: signal.Signals) -> None:
     (folder / "requirements.lock").write_text(build_wheel(folder))

@@ -173,9 +173,11 @@ def test_missing_parent_folders_are_created_private(tmp_path: Path) -> None:
 def test_data_of_another_version_are_not_touched(new_folder: Path) -> None:
     new_folder.mkdir()
     (new_folder / "PG_VERSION").write_text("9\n")
-    with pytest.raises(EmbeddedPostgresError, match="was created by PostgreSQL 9, and"):
+    with pytest.raises(EmbeddedPostgresError, match="was created by PostgreSQL 9, and") as caught:
         with embedded.running(new_folder):
             pass
+    assert f"`DATABASE_URL=embedded:{new_folder} python3 tracker.py db dump" in str(caught.value)
+    assert "`python3 tracker.py db restore" in str(caught.value)
     assert [path.name for path in new_folder.iterdir()] == ["PG_VERSION"]
 
 

@@ -1,4 +1,4 @@
-"""Commands for the database: `flask db init` and `flask db status`."""
+"""Commands for the database: `flask db init`, `db status`, and those in `backup`."""
 
 import sys
 
@@ -7,9 +7,12 @@ from flask.cli import AppGroup
 
 from ..database import migrations
 from ..postgres import server as embedded
+from .backup import dump, restore
 from .common import command, current_settings
 
-db = AppGroup("db", help="Manage the database schema.")
+db = AppGroup("db", help="Manage the database: its schema, and its backups.")
+db.add_command(dump)
+db.add_command(restore)
 
 
 @db.command("init")

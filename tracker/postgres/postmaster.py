@@ -121,7 +121,10 @@ def _check_version(folder: Path) -> None:
     if found != installed:
         raise EmbeddedPostgresError(
             f"{folder} was created by PostgreSQL {found}, and {installed} is installed; "
-            f"dump the data with PostgreSQL {found}, or move the folder away"
+            "in a checkout of the tracker's version before, run "
+            f"`DATABASE_URL={shlex.quote(f'embedded:{folder}')} python3 tracker.py db dump FILE`; "
+            f"then here `mv {shlex.quote(str(folder))} {shlex.quote(f'{folder}.old')}` "
+            "and `python3 tracker.py db restore FILE`"
         )
 
 

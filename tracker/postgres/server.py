@@ -19,11 +19,12 @@ from typing import IO
 from ..errors import EmbeddedPostgresError
 from . import postmaster
 from .account import server_account
+from .binaries import binary
 from .files import beside, create_folders, open_lock_file
 from .locks import ForkedProcess, acquire, check_not_forked, exclusive
 from .roles import connection_parameters, superuser_parameters
 
-__all__ = ["connection_parameters", "if_wanted", "running", "superuser_parameters"]
+__all__ = ["binary", "connection_parameters", "if_wanted", "running", "superuser_parameters"]
 
 logger = logging.getLogger(__name__)
 
