@@ -84,10 +84,11 @@ def test_a_restore_drops_our_tables_that_the_dump_lacks(run: Run, url: str, file
     assert execute(url, "SELECT to_regclass('former_names')") == [(None,)]
 
 
-@pytest.mark.parametrize("kind", ["locked", "damaged", "foreign", "missing"])
+@pytest.mark.parametrize("kind", ["locked", "needed", "damaged", "foreign", "missing"])
 def test_a_restore_that_fails_changes_nothing(
     run: Run, url: str, file: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    execute(url, "CREATE TABLE other (a int)")
     assert run("db", "dump", str(file), database_url=url).exit_code == 0
     execute(url, "UPDATE tasks SET title = 'later'")
     later = tasks(url)
@@ -95,6 +96,8 @@ def test_a_restore_that_fails_changes_nothing(
         if kind == "locked":
             monkeypatch.setattr("tracker.cli.backup.LOCK_TIMEOUT", 0.2)
             other.cursor().execute("LOCK TABLE tasks IN ACCESS SHARE MODE")
+        elif kind == "needed":
+            execute(url, "CREATE VIEW needs AS SELECT * FROM other")
         elif kind == "damaged":
             file.write_bytes(file.read_bytes()[:-200])
         elif kind == "foreign":

@@ -22,6 +22,15 @@ def test_a_query_is_prepared_once_for_a_connection(app: Flask) -> None:
         assert len(_prepared_names()) == len(before) + 1
 
 
+def test_two_queries_with_one_text_share_a_name(app: Flask) -> None:
+    selects = [Select(columns=[parameter("word").cast(kind)]) for kind in ("text", "text", "int")]
+    queries = [CompiledQuery(select, prepare=True) for select in selects]
+    with connection():
+        before = len(_prepared_names())
+        assert [query.execute(word="1").fetchone() for query in queries] == [("1",), ("1",), (1,)]
+        assert len(_prepared_names()) == before + 2
+
+
 def test_a_query_that_is_not_prepared_takes_values_too(app: Flask) -> None:
     query = CompiledQuery(Select(columns=[parameter("word").cast("text"), SQL("%s", ("b",))]))
     with connection():

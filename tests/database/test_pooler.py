@@ -1,10 +1,11 @@
 """PgBouncer between the service and PostgreSQL, in session and in transaction mode."""
 
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg2
@@ -15,7 +16,7 @@ from peewee import DataError
 from helpers import Service, served
 from pooler import MODES, pooled
 from tracker.config import Settings
-from tracker.database import migrations, queries
+from tracker.database import driver, migrations, queries
 from tracker.database.connection import configure, connection, database
 from tracker.errors import DatabaseUnavailable
 
@@ -75,6 +76,20 @@ def test_each_statement_has_our_settings_behind_a_pooler(url: str, mode: str) ->
         with pytest.raises(DataError):
             database.execute_sql("SELECT 1 / 0")
         assert shown() == OURS
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_statement_behind_a_pooler_is_cancelled_in_time(
+    url: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(driver.SETTINGS, "statement_timeout", "300")
+    with behind_pooler(url, mode, size=1):
+        for block in (nullcontext, database.atomic):
+            started = time.monotonic()
+            with pytest.raises(DatabaseUnavailable, match="respond in time"):
+                with connection(), block():
+                    database.execute_sql("SELECT pg_sleep(8)")
+            assert time.monotonic() - started < 6
 
 
 def test_a_transaction_behind_a_pooler_may_have_another_level(url: str) -> None:
