@@ -9,7 +9,8 @@ from playhouse.migrations import Runner
 
 from tracker.config import Settings
 from tracker.database import migrations
-from tracker.database.connection import configure, connection, database
+from tracker.database.connection import configure, connection, database, new_pool
+from tracker.database.driver import UNLIMITED
 from tracker.errors import DatabaseUnavailable
 
 NAMES = sorted(path.stem for path in migrations.FOLDER.glob("[0-9]*.py"))
@@ -41,6 +42,13 @@ def test_an_upgrade_waits_for_the_advisory_lock(empty: Settings) -> None:
             upgrade.result(0.5)
         other.close()
         assert upgrade.result(10) == NAMES
+
+
+def test_a_migration_has_no_time_limit(empty: Settings) -> None:
+    limited = Settings(database_url=f"{empty.database_url} options='-c statement_timeout=9s'")
+    with new_pool(limited, UNLIMITED) as pool:
+        for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+            assert pool.execute_sql(f"SHOW {name}").fetchone() == ("0",)
 
 
 def test_all_migrations_of_an_empty_database_are_pending(empty: Settings) -> None:

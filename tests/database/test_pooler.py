@@ -13,11 +13,12 @@ import pytest
 import requests
 from peewee import DataError
 
-from helpers import Service, served
+from helpers import PATIENCE, Service, served, wait_for
+from hurt import execute
 from pooler import MODES, pooled
 from tracker.config import Settings
 from tracker.database import driver, migrations, queries
-from tracker.database.connection import configure, connection, database
+from tracker.database.connection import configure, connection, database, new_pool
 from tracker.errors import DatabaseUnavailable
 
 CLIENTS = 14
@@ -130,6 +131,27 @@ def test_a_lock_outlives_the_transactions_that_follow(url: str, mode: str) -> No
             with closing(psycopg2.connect(url)) as other, other.cursor() as cursor:
                 cursor.execute("SELECT pg_try_advisory_lock(%s)", (migrations.ADVISORY_LOCK,))
                 assert cursor.fetchone() == (False,)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_index_is_built_concurrently_while_an_upgrade_waits(url: str, mode: str) -> None:
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_xact_lock(%'"
+        " AND state = 'idle in transaction' AND datname = current_database()"
+    )
+
+    def build() -> None:
+        with new_pool(settings, driver.UNLIMITED) as pool:
+            pool.cursor().execute("CREATE INDEX CONCURRENTLY extra ON tasks (id)")
+
+    with behind_pooler(url, mode, size=5) as settings, ThreadPoolExecutor() as threads:
+        migrations.upgrade(settings)
+        with migrations.locked(settings):
+            upgrade = threads.submit(migrations.upgrade, settings)
+            wait_for(lambda: len(execute(url, waiting)) == 2)
+            threads.submit(build).result(PATIENCE)
+            assert not upgrade.done()
+        assert upgrade.result(PATIENCE) == []
 
 
 def test_a_wrong_setting_is_named_and_runs_no_other_statement(url: str) -> None:
