@@ -19,7 +19,7 @@ from gunicorn.sock import TCP6Socket, TCPSocket
 from peewee import PeeweeException
 
 from tracker import logs
-from tracker.config import SettingsError, dotenv_is_exposed, load_settings
+from tracker.config import SettingsError, dotenv_warnings, load_settings
 from tracker.database import migrations
 from tracker.database.connection import connection_parameters
 from tracker.database.driver import use_gevent
@@ -30,7 +30,7 @@ from tracker.postgres import server as embedded
 try:
     settings = load_settings()
 except SettingsError as error:
-    sys.exit(f"error: {error}")
+    sys.exit(error.report)
 
 host = f"[{settings.host}]" if ":" in settings.host else settings.host
 bind = f"{host}:{settings.port}"
@@ -97,8 +97,8 @@ def when_ready(server: Any) -> None:
     """Log where the service is."""
     server.log.info("API         %s/tasks", settings.address)
     server.log.info("Swagger UI  %s/docs", settings.address)
-    if dotenv_is_exposed():
-        server.log.warning(".env can be read by other accounts; run: chmod 600 .env")
+    for warning in dotenv_warnings():
+        server.log.warning("%s", warning)
     if not (settings.loopback_only or settings.api_token):
         server.log.warning(
             "HOST=%s accepts other machines, and without API_TOKEN the API needs no login",

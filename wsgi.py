@@ -8,4 +8,4 @@ from tracker.config import SettingsError
 try:
     app = create_app()
 except SettingsError as error:
-    sys.exit(f"error: {error}")
+    sys.exit(error.report)

@@ -1,7 +1,7 @@
 """Settings from the environment or `.env`, checked once, at the start."""
 
-import os
 import re
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import psycopg2
 import psycopg2.extensions
-from dotenv import dotenv_values
+
+from .dotenv import Dotenv, own_environment, read_dotenv
 
 VERSION = "0.1.0"
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +20,16 @@ EMBEDDED = "embedded:"
 
 
 class SettingsError(ValueError):
-    """A setting has an invalid value; the message names it and says what it takes."""
+    """Settings are invalid; each of `problems` names one and says what it takes."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+    @property
+    def report(self) -> str:
+        """A line for each problem."""
+        return "\n".join(f"error: {problem}" for problem in self.problems)
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,11 @@ class Settings:
         return None
 
     @property
+    def api_tokens(self) -> tuple[str, ...]:
+        """The tokens in API_TOKEN; each of them is accepted."""
+        return tuple(self.api_token.split(",")) if self.api_token else ()
+
+    @property
     def address(self) -> str:
         """The URL of the service for a browser on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
@@ -67,34 +82,50 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     An empty variable counts as not set.
 
     Raises:
-        SettingsError: a value is invalid.
+        SettingsError: a value is invalid, or a line of `.env`.
     """
+    dotenv = Dotenv({}, {}, [])
     if environ is None:
-        environ = {**_dotenv(ROOT / ".env"), **os.environ}
-    values = {}
+        dotenv = _dotenv()
+        environ = {**dotenv.values, **own_environment()}
+    values: dict[str, Any] = {}
+    problems = dotenv.problems[:]
     for name, parse in _PARSERS.items():
-        text = environ.get(name, "").strip()
+        text = environ.get(name, "").strip(string.whitespace)  # other blanks are part of a value
         if not text:
             continue
         try:
             values[name.lower()] = parse(text)
         except ValueError as error:
-            raise SettingsError(f"{name} {error}") from None
+            problems.append(f"{name} {error}")
+    # Any other misspelt name is a warning. This one would leave the API without a login.
+    token_misspelt = "API_TOKEN" in dotenv.misspelt(_PARSERS).values()
+    if problems or (token_misspelt and "api_token" not in values):
+        raise SettingsError(*problems, *_unknown(dotenv))
     return Settings(**values)
 
 
-def dotenv_is_exposed() -> bool:
-    """Return whether `.env` exists and other accounts can read it."""
+def dotenv_warnings() -> list[str]:
+    """Return what looks wrong with `.env`, but does not stop a start."""
     path = ROOT / ".env"
-    return path.exists() and bool(path.stat().st_mode & 0o077)
+    warnings = _unknown(_dotenv())
+    if path.exists() and path.stat().st_mode & 0o077:
+        warnings.append(".env can be read by other accounts; run: chmod 600 .env")
+    return warnings
 
 
-def _dotenv(path: Path) -> dict[str, str]:
+def _dotenv() -> Dotenv:
     try:
-        found = dotenv_values(path)
+        return read_dotenv(ROOT / ".env")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f".env can't be read: {error}") from None
-    return {name: value for name, value in found.items() if value is not None}
+
+
+def _unknown(dotenv: Dotenv) -> list[str]:
+    return [
+        f".env, line {dotenv.lines[name]}: {name} is not a setting; did you mean {similar}?"
+        for name, similar in dotenv.misspelt(_PARSERS).items()
+    ]
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -138,6 +169,13 @@ def _token(text: str) -> str:
     if not re.fullmatch(r"[!-~]+", text):
         raise ValueError("takes a token of visible ASCII characters")
     return text
+
+
+def _tokens(text: str) -> str:
+    tokens = [token.strip() for token in text.split(",")]
+    if not all(tokens):
+        raise ValueError("takes tokens with commas between them, and one of these is empty")
+    return ",".join(map(_token, tokens))
 
 
 def _database_url(text: str) -> str:
@@ -201,7 +239,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "GITHUB_TIMEOUT": _seconds,
     "GITHUB_CACHE": _cache,
     "GITHUB_CACHE_TTL": _integer(1, 604_800),
-    "API_TOKEN": _token,
+    "API_TOKEN": _tokens,
     "HOST": _host,
     "PORT": _integer(1, 65_535),
     "TRUSTED_HOSTS": _hosts,

@@ -66,6 +66,17 @@ def test_the_token_is_accepted(guarded: FlaskClient, scheme: str) -> None:
     assert guarded.get("/tasks", headers=headers).status_code == 200
 
 
+def test_each_of_several_tokens_is_accepted(client_with: Callable[..., FlaskClient]) -> None:
+    client = client_with(api_token="old,new,other")
+    statuses = {
+        token: client.get("/tasks", headers={"Authorization": f"Bearer {token}"}).status_code
+        for token in ("old", "new", "other", "old,new", "old,new,other", "o", ",")
+    }
+    accepted = {token for token, status in statuses.items() if status == 200}
+    assert accepted == {"old", "new", "other"}
+    assert {statuses[token] for token in statuses.keys() - accepted} == {401}
+
+
 def test_the_document_declares_the_token_if_there_is_one(
     guarded: FlaskClient, client: FlaskClient
 ) -> None:

@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 import re
 import socket
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,7 +38,7 @@ def init_app(app: Flask, settings: Settings) -> None:
             abort(400, message="Host is not trusted; add it to TRUSTED_HOSTS.")
         check_site()
         if settings.api_token and request.blueprint not in PUBLIC_BLUEPRINTS:
-            check_token(settings.api_token)
+            check_token(settings.api_tokens)
 
     app.wsgi_app = SecurityHeaders(app.wsgi_app)  # type: ignore[method-assign]
 
@@ -121,12 +122,15 @@ def _is_navigation_to_page() -> bool:
     )
 
 
-def check_token(token: str) -> None:
-    """Abort with 401 unless the request has the bearer token (RFC 6750)."""
+def check_token(tokens: Sequence[str]) -> None:
+    """Abort with 401 unless the request has one of the bearer tokens (RFC 6750)."""
     scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not sent:
         _refuse("API_TOKEN is required; send Authorization: Bearer TOKEN.", "")
-    if not hmac.compare_digest(sent.strip().encode(), token.encode()):
+    given = sent.strip().encode()
+    # A comparison with each of them, so that the time does not tell which one was sent.
+    matches = [hmac.compare_digest(given, token.encode()) for token in tokens]
+    if not any(matches):
         _refuse("The bearer token is wrong; send the API_TOKEN.", ', error="invalid_token"')
 
 
