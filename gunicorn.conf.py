@@ -10,6 +10,7 @@ import math
 import os
 import resource
 import signal
+import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +19,8 @@ from typing import Any
 from gunicorn.sock import TCP6Socket, TCPSocket
 from peewee import PeeweeException
 
-from tracker import logs
-from tracker.config import SettingsError, dotenv_warnings, load_settings
+from tracker import logs, master
+from tracker.config import SettingsError, dotenv_warnings, is_loopback
 from tracker.database import migrations
 from tracker.database.connection import connection_parameters
 from tracker.database.driver import use_gevent
@@ -28,7 +29,7 @@ from tracker.errors import DatabaseUnavailable, EmbeddedPostgresError, TrackerEr
 from tracker.postgres import server as embedded
 
 try:
-    settings = load_settings()
+    settings = master.reload_settings()
 except SettingsError as error:
     sys.exit(error.report)
 
@@ -57,6 +58,9 @@ def on_starting(server: Any) -> None:
     """Start the embedded database, if it is used, in the master."""
     if server.cfg.is_ssl:
         sys.exit("error: gunicorn's TLS options are not supported; put a proxy with TLS in front")
+    if server.cfg.worker_class_str != worker_class:
+        sys.exit(f"error: only the worker class {worker_class} serves; remove --worker-class")
+    master.end_with_terminal(server)
     server.LISTENERS = listen(server)
     folder = settings.embedded_folder
     if folder is None:
@@ -99,10 +103,12 @@ def when_ready(server: Any) -> None:
     server.log.info("Swagger UI  %s/docs", settings.address)
     for warning in dotenv_warnings():
         server.log.warning("%s", warning)
-    if not (settings.loopback_only or settings.api_token):
+    tcp = [listener for listener in server.LISTENERS if listener.FAMILY != socket.AF_UNIX]
+    hosts = [listener.getsockname()[0] for listener in tcp]
+    if not (settings.api_token or all(map(is_loopback, hosts))):
         server.log.warning(
-            "HOST=%s accepts other machines, and without API_TOKEN the API needs no login",
-            settings.host,
+            "%s accepts other machines, and without API_TOKEN the API needs no login",
+            ", ".join(hosts),
         )
 
 

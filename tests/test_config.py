@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tracker.config import INSTANCE, ROOT, Settings, SettingsError, load_settings
+from tracker.config import INSTANCE, ROOT, Settings, SettingsError, is_loopback, load_settings
 
 
 def test_an_empty_environment_means_the_defaults() -> None:
@@ -135,7 +135,7 @@ def test_the_host_decides_the_address_and_who_can_connect(
     host: str, address: str, loopback_only: bool
 ) -> None:
     settings = load_settings({"HOST": host})
-    assert (settings.address, settings.loopback_only) == (address, loopback_only)
+    assert (settings.address, is_loopback(settings.host)) == (address, loopback_only)
 
 
 def test_the_example_has_every_setting_with_a_valid_value() -> None:

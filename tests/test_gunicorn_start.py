@@ -80,7 +80,7 @@ def test_other_machines_without_a_token_are_warned_of(
     environment: dict[str, str], output: Path, token: str, warns: bool
 ) -> None:
     with served({**environment, "HOST": "0.0.0.0", "API_TOKEN": token}, output) as service:
-        found = re.search(r"WARNING gunicorn\.error: HOST=0\.0\.0\.0 .*API_TOKEN", service.log)
+        found = re.search(r"WARNING gunicorn\.error: 0\.0\.0\.0 accepts .*API_TOKEN", service.log)
         assert bool(found) is warns
         assert "hunter2" not in service.log
 

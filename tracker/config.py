@@ -70,11 +70,6 @@ class Settings:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
-    @property
-    def loopback_only(self) -> bool:
-        """Whether only programs on this machine can connect."""
-        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
-
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings in `environ`; by default the environment's, then those of `.env`.
@@ -103,6 +98,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if problems or (token_misspelt and "api_token" not in values):
         raise SettingsError(*problems, *_unknown(dotenv))
     return Settings(**values)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only programs on this machine can connect to the address."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def dotenv_warnings() -> list[str]:

@@ -44,7 +44,9 @@ class Worker(GeventWorker):
 
     def init_signals(self) -> None:
         super().init_signals()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C the master sends SIGQUIT
+        # At Ctrl-C the master sends SIGQUIT, and when the terminal closes SIGTERM.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def run(self) -> None:
         """Serve until a signal or the master's end, then finish the requests in progress."""

@@ -20,7 +20,7 @@ db.add_command(restore)
 def init() -> None:
     """Create the schema, or bring it up to date; safe to repeat."""
     settings = current_settings()
-    with embedded.if_wanted(settings.embedded_folder):
+    with embedded.running(settings.embedded_folder):
         for name in migrations.upgrade(settings):
             click.echo(f"applied {name}")
     click.echo("The schema is up to date.")
@@ -31,7 +31,7 @@ def init() -> None:
 def status() -> None:
     """List the migrations; exit with 1 if one is pending."""
     settings = current_settings()
-    with embedded.if_wanted(settings.embedded_folder):
+    with embedded.running(settings.embedded_folder):
         rows = migrations.status(settings)
     for row in rows:
         when = f"applied {row.applied:%Y-%m-%d %H:%M:%S}" if row.applied else "pending"

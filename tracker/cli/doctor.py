@@ -36,14 +36,14 @@ def doctor() -> None:
 
 def check_database(settings: Settings) -> str:
     """Return the version of the server."""
-    with embedded.if_wanted(settings.embedded_folder), connection():
+    with embedded.running(settings.embedded_folder), connection():
         (version,) = database.execute_sql("SHOW server_version").fetchone()
     return f"PostgreSQL {version}, {'embedded' if settings.embedded_folder else 'DATABASE_URL'}"
 
 
 def check_schema(settings: Settings) -> str:
     """Check that each migration is applied."""
-    with embedded.if_wanted(settings.embedded_folder), connection():
+    with embedded.running(settings.embedded_folder), connection():
         newer = migrations.check_current()
     return f"newer than this code, by {', '.join(newer)}" if newer else "up to date"
 

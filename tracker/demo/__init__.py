@@ -65,7 +65,7 @@ def _add_samples() -> None:
     settings = load_settings()
     configure(settings)
     github = GitHubClient(settings)
-    with embedded.if_wanted(settings.embedded_folder):
+    with embedded.running(settings.embedded_folder):
         migrations.upgrade(settings)
         with connection():
             empty = not Task.select().exists()

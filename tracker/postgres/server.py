@@ -24,7 +24,7 @@ from .files import beside, create_folders, open_lock_file
 from .locks import ForkedProcess, acquire, check_not_forked, exclusive
 from .roles import connection_parameters, superuser_parameters
 
-__all__ = ["binary", "connection_parameters", "if_wanted", "running", "superuser_parameters"]
+__all__ = ["binary", "connection_parameters", "running", "superuser_parameters"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ def running(folder: Path | None, options: Mapping[str, str] | None = None) -> It
 
     A new folder is initialized, a server that already runs is shared, and one that dies is
     restarted. `options` are settings of PostgreSQL such as `{"fsync": "off"}`; they apply where
-    this process starts the server. If the process does not handle SIGTERM, the signal ends the
-    block like `sys.exit`.
+    this process starts the server. If the process does not handle SIGTERM or SIGHUP, the signal
+    ends the block like `sys.exit`.
 
     Raises:
         EmbeddedPostgresError: the server can't be started.
@@ -52,16 +52,13 @@ def running(folder: Path | None, options: Mapping[str, str] | None = None) -> It
             create_folders(folder.parent)
             lock = stack.enter_context(_open(folder, ".lock"))
             users = stack.enter_context(_open(folder, ".users"))
-        stack.enter_context(_sigterm_exits())
+        stack.enter_context(_signals_exit())
         acquire(users, fcntl.LOCK_SH)
         with exclusive(lock), _translated_errors(folder):
             stack.callback(_stop_if_last, folder, lock, users, os.getpid())
             postmaster.start(folder, options)
         stack.enter_context(_watched(folder, options))
         yield
-
-
-if_wanted = running
 
 
 def _stop_if_last(folder: Path, lock: IO[str], users: IO[str], owner: int) -> None:
@@ -129,16 +126,22 @@ def _open(folder: Path, suffix: str) -> IO[str]:
 
 
 @contextmanager
-def _sigterm_exits() -> Iterator[None]:
-    unhandled = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if unhandled and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _exit)
+def _signals_exit() -> Iterator[None]:
+    """Let SIGTERM, and the SIGHUP of a terminal that closes, end the block like `sys.exit`."""
+    in_main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGHUP) if in_main else ()
+    unhandled = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in unhandled:
+        signal.signal(number, _exit)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is _exit:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in unhandled:
+            if signal.getsignal(number) is _exit:
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _exit(number: int, frame: object) -> None:
+    # The kernel and the shell may both send one: the second must not interrupt the exit.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.exit(128 + number)

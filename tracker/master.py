@@ -1,0 +1,71 @@
+"""gunicorn's master process: its settings, and what SIGHUP does."""
+
+import errno
+import logging
+import os
+import signal
+from typing import Any
+
+from .config import Settings, SettingsError, load_settings
+
+logger = logging.getLogger("gunicorn.error")
+
+settings: Settings | None = None  # None: gunicorn has not loaded our gunicorn.conf.py
+
+
+def reload_settings() -> Settings:
+    """Return the settings; where a reload finds invalid ones, log that and return the old ones.
+
+    The workers use them too: one that starts later must not find another `.env`.
+
+    Raises:
+        SettingsError: at the start, a setting is invalid.
+    """
+    global settings
+    try:
+        settings = _reloadable(load_settings())
+    except SettingsError as error:
+        if settings is None:
+            raise
+        for problem in error.problems:
+            logger.error("Reload failed, the old settings stay: %s", problem)  # noqa: TRY400
+    return settings
+
+
+def _reloadable(new: Settings) -> Settings:
+    """Return the new settings if a reload can apply them; the master opens these at the start."""
+    if settings:
+        changed = {"HOST": settings.host != new.host, "PORT": settings.port != new.port}
+        changed["DATABASE_URL"] = settings.embedded_folder != new.embedded_folder
+        names = [name for name, is_changed in changed.items() if is_changed]
+        if names:
+            raise SettingsError(f"{' and '.join(names)} can't change without a restart")
+    return new
+
+
+def end_with_terminal(arbiter: Any) -> None:
+    """Let SIGHUP stop gunicorn where it comes because the terminal has closed.
+
+    Otherwise SIGHUP reloads: sent by a supervisor, from another terminal, or under `nohup`.
+    """
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as `nohup` does
+    if ignored or not has_terminal():
+        return
+    reload = arbiter.handle_hup
+
+    def handle_hup() -> None:
+        if has_terminal():
+            reload()
+        else:
+            arbiter.handle_term()
+
+    arbiter.handle_hup = handle_hup
+
+
+def has_terminal() -> bool:
+    """Return whether the process has a controlling terminal; one that has closed is none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError as error:
+        return error.errno not in {errno.ENXIO, errno.ENOENT, errno.EIO}
+    return True
