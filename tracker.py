@@ -28,17 +28,18 @@ OLDEST: "tuple[int, int]" = (3, 10)  # Python 2 stops here: Python 3.10 or later
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+PROGRAM = "python3 " + shlex.quote(sys.argv[0])  # as it can be typed where it was called
 MARKER = VENV / ".made-by-tracker"  # holds the real path of PYTHON, once .venv is complete
 
 # All but `test` are commands of tracker/cli, each with its own --help.
 COMMANDS = {
-    "demo": "serve with a local stand-in for GitHub and sample tasks",
+    "demo": "serve with a local stand-in for GitHub and sample tasks; --reset starts afresh",
     "db": "create the database schema or bring it up to date; dump and restore the database",
-    "doctor": "check the database, its schema, GitHub and the cache",
+    "doctor": "check the settings, the database, its schema, GitHub and the cache",
     "test": "run the tests; further words go to pytest",
 }
 HELP = """\
-Usage: python3 tracker.py [--unlocked] [COMMAND ...]
+Usage: %s [--unlocked] [COMMAND ...]
 
 Without a command, serve on http://127.0.0.1:8000 (HOST and PORT change that).
 
@@ -60,7 +61,8 @@ def main(arguments: "list[str]") -> None:
     unlocked = arguments[:1] == ["--unlocked"]
     command = parse(arguments[unlocked:])
     requirements = "requirements-dev" if command[1] == "pytest" else "requirements"
-    check_concurrency()
+    if command[1] == "gunicorn":
+        check_concurrency()
     # SIGTERM and a closed terminal stop pip too, as Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -88,29 +90,36 @@ def parse(arguments: "list[str]") -> "list[str]":
     if not arguments:
         return ["-m", "gunicorn", "wsgi:app"]
     command = arguments[0]
+    if {"-h", "--help"} & set(arguments) and not (is_foreign() or is_complete()):
+        print_help()  # a command's own help needs the packages
     if command == "test":
         return ["-m", "pytest", *arguments[1:]]
     if command in COMMANDS:
-        return ["-m", "flask", "--app", "wsgi", *arguments]
+        return ["-m", "tracker.cli", PROGRAM, *arguments]
     if command in ("help", "--help", "-h"):
-        print(HELP % "\n".join("  %-12s%s" % item for item in COMMANDS.items()))
-        sys.exit()
+        print_help()
     if command == "--version":
         text = (ROOT / "tracker" / "config.py").read_text(encoding="utf-8")
         print("GitHub Task Tracker", *re.findall(r'^VERSION = "(.+)"', text, re.MULTILINE))
         sys.exit()
     words = [*COMMANDS, "--unlocked", "--version", "--help"]
     similar = difflib.get_close_matches(command, words, 1)
-    hint = "did you mean %s?" % similar[0] if similar else "see python3 tracker.py --help"
+    hint = "did you mean %s?" % similar[0] if similar else "see %s --help" % PROGRAM
     if command in ("run", "serve"):  # `run` is Flask's development server: it starts no database
-        hint = "python3 tracker.py, without a command, serves"
+        hint = "%s, without a command, serves" % PROGRAM
     return fail("unknown command %s; %s" % (shlex.quote(command), hint), code=2)
+
+
+def print_help() -> "NoReturn":
+    """Print the help, and exit."""
+    print(HELP % (PROGRAM, "\n".join("  %-12s%s" % item for item in COMMANDS.items())))
+    sys.exit()
 
 
 def check_concurrency() -> None:
     """Check WEB_CONCURRENCY, which gunicorn reads before it loads our settings."""
     text = os.environ.pop("WEB_CONCURRENCY", "").strip()
-    if text and not text.isdigit():
+    if text and not re.match("[0-9]{1,9}$", text):
         fail("WEB_CONCURRENCY takes a whole number from 1 to 64, not %r" % text)
     if text:
         os.environ["WEB_CONCURRENCY"] = text
@@ -233,7 +242,7 @@ def explain(lines: "list[str]", unlocked: bool) -> str:
     if missing:
         remedy = "see " + str(VENV / "pip.log")
         if not unlocked:
-            remedy = "python3 tracker.py --unlocked installs requirements.txt instead"
+            remedy = "%s --unlocked installs requirements.txt instead" % PROGRAM
         return "the package index has no %s for this machine; %s" % (missing.group(1), remedy)
     errors = re.findall(r"^ *(?:ERROR: )+(?!Exception:)(.+)", output, re.MULTILINE) or lines
     return "%s; see %s" % (errors[-1], VENV / "pip.log")

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -51,13 +52,19 @@ def reported(folder: Path, *arguments: str) -> str:
     return f"{folder / '.venv'}|{folder}|{list(arguments)}\n"
 
 
+def program(folder: Path) -> str:
+    """Return how the folder's launcher is called, as it can be typed."""
+    return f"python3 {shlex.quote(str(folder / 'tracker.py'))}"
+
+
 def new_checkout(folder: Path) -> Path:
     """Create a checkout that needs no packages."""
     (folder / "wheels").mkdir(parents=True)
     (folder / "tracker").mkdir()
     shutil.copy(ROOT / "tracker.py", folder)
     shutil.copy(ROOT / "tracker" / "config.py", folder / "tracker")
-    for name in ("gunicorn", "flask", "pytest"):
+    (folder / "tracker" / "__init__.py").touch()
+    for name in ("gunicorn", "tracker/cli", "pytest"):
         (folder / f"{name}.py").write_text(REPORT)
     for name in LISTS:
         (folder / name).touch()

@@ -122,8 +122,8 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("checking the unit needs systemd-analyze")
     (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "gunicorn"
-    program.touch(0o755)
+    for program in ("flask", "gunicorn"):
+        (tmp_path / "bin" / program).touch(0o755)
     text = UNIT.read_text().replace("/opt/tracker/.venv", str(tmp_path))
     (tmp_path / "tracker@.service").write_text(text)
     done = subprocess.run(

@@ -19,6 +19,7 @@ from launcher import (
     first_starts,
     launch,
     new_checkout,
+    program,
     reported,
 )
 from tracker.cli import commands
@@ -60,8 +61,16 @@ def test_help_is_printed_and_nothing_installed(tmp_path: Path, option: str) -> N
     folder = new_checkout(tmp_path / "project")
     done = launch(folder, option, WEB_CONCURRENCY="many")
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: {program(folder)} ")
     assert "\n  doctor " in done.stdout
     assert not (folder / ".venv").exists()
+
+
+def test_help_of_a_command_installs_nothing(folder: Path, tmp_path: Path) -> None:
+    new = new_checkout(tmp_path / "new")
+    assert "\n  doctor " in launch(new, "db", "--help").stdout
+    assert not (new / ".venv").exists()
+    assert launch(folder, "db", "-h").stdout == reported(folder, program(folder), "db", "-h")
 
 
 def test_help_lists_every_command_of_ours() -> None:
@@ -85,19 +94,20 @@ def test_the_version_is_printed_and_nothing_installed(tmp_path: Path) -> None:
     [
         ("dcotor", "did you mean doctor?"),
         ("--unlock", "did you mean --unlocked?"),
-        ("shell", "see python3 tracker.py --help"),
-        ("run", "python3 tracker.py, without a command, serves"),
+        ("shell", "see {program} --help"),
+        ("run", "{program}, without a command, serves"),
     ],
 )
 def test_an_unknown_command_is_refused_with_a_hint(tmp_path: Path, command: str, hint: str) -> None:
     folder = new_checkout(tmp_path / "project")
     done = launch(folder, command)
     assert (done.returncode, done.stdout) == (2, "")
+    hint = hint.format(program=program(folder))
     assert done.stderr == f"error: unknown command {command}; {hint}\n"
     assert not (folder / ".venv").exists()
 
 
-@pytest.mark.parametrize("value", ["auto", "1.5", "-1"])
+@pytest.mark.parametrize("value", ["auto", "1.5", "-1", "\u00b2", "1" * 5000])
 def test_a_wrong_web_concurrency_is_refused_in_one_line(folder: Path, value: str) -> None:
     done = launch(folder, WEB_CONCURRENCY=value)
     assert (done.returncode, done.stdout) == (1, "")
@@ -112,9 +122,9 @@ def test_web_concurrency_may_be_empty_or_padded(folder: Path, value: str) -> Non
     assert launch(folder, WEB_CONCURRENCY=value).stdout == f"{value.strip() or None}\n"
 
 
-def test_commands_go_to_flask_and_tests_to_pytest(folder: Path) -> None:
-    done = launch(folder, "db", "init", FLASK_APP="other")
-    assert done.stdout == reported(folder, "--app", "wsgi", "db", "init")
+def test_commands_go_to_the_package_and_tests_to_pytest(folder: Path) -> None:
+    done = launch(folder, "db", "init", WEB_CONCURRENCY="auto")
+    assert done.stdout == reported(folder, program(folder), "db", "init")
     done = launch(folder, "test", "-k", "a b")
     assert done.stdout == reported(folder, "-k", "a b")
     assert "Installing requirements-dev.lock" in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import ROOT, free_port
-from launcher import build_wheel, contents, copy_checkout, launch, new_checkout, reported
+from launcher import build_wheel, contents, copy_checkout, launch, new_checkout, program, reported
 
 PIN = re.compile(r"^([a-z0-9.-]+)==(\S+?)(?: *;.*| \\)?$", re.MULTILINE)
 
@@ -68,11 +68,11 @@ def test_a_lock_that_does_not_fit_names_the_way_around_it(folder: Path) -> None:
     assert error_of(folder) == (
         "pip can't install requirements.lock: "
         "the package index has no greeting==2.0 for this machine; "
-        "python3 tracker.py --unlocked installs requirements.txt instead"
+        f"{program(folder)} --unlocked installs requirements.txt instead"
     )
     done = launch(folder, "--unlocked", "db", "init")
     assert "Installing requirements.txt" in done.stderr
-    assert done.stdout == reported(folder, "--app", "wsgi", "db", "init")
+    assert done.stdout == reported(folder, program(folder), "db", "init")
     assert launch(folder).stderr == ""
 
 

@@ -86,7 +86,7 @@ def own_environment() -> dict[str, str]:
 
     `flask` reads the file through python-dotenv, and without one that of a folder above.
     """
-    if "FLASK_RUN_FROM_CLI" not in os.environ:
+    if "FLASK_RUN_FROM_CLI" not in os.environ or os.environ.get("FLASK_SKIP_DOTENV"):
         return dict(os.environ)
     read = dotenv_values(find_dotenv(usecwd=True))
     return {name: value for name, value in os.environ.items() if read.get(name) != value}

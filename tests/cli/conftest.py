@@ -19,7 +19,7 @@ def run(settings: Settings) -> Iterator[Callable[..., Result]]:
 
     def run(*words: str, **changes: Any) -> Result:
         app = create_app(replace(settings, **changes))
-        return app.test_cli_runner().invoke(FlaskGroup(create_app=lambda: app), words)
+        return app.test_cli_runner().invoke(FlaskGroup(name="flask", create_app=lambda: app), words)
 
     handlers = logging.getLogger().handlers[:]
     yield run

@@ -1,6 +1,7 @@
 """Command `doctor`: what it checks, and what it never prints."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def test_a_healthy_service_passes_each_check(run: Run, tmp_path: Path) -> None:
     result = run("doctor", github_cache=str(tmp_path / "new" / "cache.sqlite"))
     assert result.exit_code == 0, result.output
     names = [line.split(":")[0] for line in result.output.splitlines()]
-    assert names == ["ok    database", "ok    schema", "ok    GitHub", "ok    cache"]
+    checks = ("settings", "database", "schema", "GitHub", "cache")
+    assert names == [f"ok    {check}" for check in checks]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,64 @@ def test_a_server_may_have_no_rate_limit_but_not_no_api(
     github.fault = Fault(404, body=json.dumps({"message": message}).encode())
     result = run("doctor", github_api_base=f"{github.url}/api/v3")
     assert failures(result) == [] if passes else len(failures(result)) == 1
-    assert ("reachable, without a rate limit" in result.output) is passes
+    assert ("without a rate limit" in result.output) is passes
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(200, body=b"<html>"),
+        Fault(404, body=b"<html>"),
+        Fault(404, body=b'{"message": "Not Found"}'),
+        Fault(200, body=b"[]"),
+    ],
+)
+def test_a_wrong_base_is_named(run: Run, github: GitHub, fault: Fault) -> None:
+    github.fault = fault
+    (failure,) = failures(run("doctor", github_api_base=f"{github.url}/api/v3"))
+    assert failure == (
+        f"FAIL  GitHub: GITHUB_API_BASE sent status {fault.status} without GitHub's JSON; "
+        "check that URL, and any proxy in between."
+    )
+
+
+def test_an_unreachable_github_is_named_with_the_reason(run: Run) -> None:
+    base = f"http://127.0.0.1:{free_port()}"
+    (failure,) = failures(run("doctor", github_api_base=base))
+    assert failure == (
+        f"FAIL  GitHub: {base} can't be reached: Connection refused; "
+        "check GITHUB_API_BASE and the network"
+    )
+
+
+def test_a_pending_migration_names_the_command_to_type(run: Run, empty_database_url: str) -> None:
+    (failure,) = failures(run("doctor", database_url=empty_database_url))
+    assert failure == "FAIL  schema: 0001_create_tables not applied; run: flask db init"
+
+
+def test_a_new_embedded_database_is_no_failure(run: Run, tmp_path: Path) -> None:
+    result = run("doctor", database_url=f"embedded:{tmp_path / 'postgres'}")
+    assert result.exit_code == 0, result.output
+    assert "schema: the next start creates or updates it" in result.output
+
+
+def test_the_settings_are_checked_without_the_rest(run: Run, github: GitHub) -> None:
+    url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/none"
+    result = run("doctor", "--settings", database_url=url, port=9000, github_cache="memory")
+    assert result.exit_code == 0
+    (line,) = result.output.splitlines()
+    assert re.fullmatch("ok    settings: DATABASE_URL, .*, PORT, .* set, defaults for .*", line)
+    assert github.calls == []
+
+
+def test_a_redis_that_does_not_respond_is_a_failure(run: Run) -> None:
+    port = free_port()
+    (failure,) = failures(run("doctor", github_cache=f"redis://:hunter2@127.0.0.1:{port}/0"))
+    assert failure.startswith("FAIL  cache: redis://127.0.0.1 can't be used: Error 111 ")
+    assert failure.endswith("Connection refused; the service uses memory instead")
+    (failure,) = failures(run("doctor", github_cache="redis://host:hunter2"))
+    assert failure.startswith("FAIL  cache: GITHUB_CACHE is not a URL of Redis")
+    assert "hunter2" not in failure
 
 
 def test_a_rejected_token_is_named_but_not_printed(run: Run, github: GitHub) -> None:

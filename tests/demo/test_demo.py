@@ -13,19 +13,23 @@ SAMPLES = json.loads((ROOT / "tracker/demo/tasks.json").read_text())
 
 
 @contextmanager
-def demo(folder: Path) -> Iterator[Service]:
+def demo(folder: Path, *words: str) -> Iterator[Service]:
     """Run the demo from a copy of the project in the folder."""
     project = folder / "project"
     if not project.exists():
         copy_project(project)
-    command = [sys.executable, "-m", "flask", "demo"]
-    environment = {"PATH": "", "DATABASE_URL": "postgresql://none.invalid/none"}
+    command = [sys.executable, "-m", "flask", "demo", *words]
+    environment = {
+        "PATH": "",
+        "WEB_CONCURRENCY": "",
+        "DATABASE_URL": "postgresql://none.invalid/none",
+    }
     with started(command, environment, folder / "output", project) as service:
         wait_for(service.answers)
         yield service
 
 
-def test_the_demo_keeps_its_tasks_and_leaves_no_process(tmp_path: Path) -> None:
+def test_the_demo_keeps_its_tasks_until_reset_and_leaves_no_process(tmp_path: Path) -> None:
     with demo(tmp_path) as service:
         for number, sample in enumerate(SAMPLES, 1):
             assert service.call("GET", f"/tasks/{number}").json()["title"] == sample["title"]
@@ -41,6 +45,9 @@ def test_the_demo_keeps_its_tasks_and_leaves_no_process(tmp_path: Path) -> None:
         assert service.post("pallets/flask").json()["id"] == renamed.json()["id"] + 1
         assert service.end(signal.SIGTERM) == 0
         wait_for(lambda: nothing_left(service))
+    with demo(tmp_path, "--reset") as service:
+        assert service.call("GET", renamed.headers["Location"]).status_code == 404
+        assert len(service.call("GET", "/tasks").json()) == len(SAMPLES)
 
 
 def test_an_interrupted_start_leaves_no_process(tmp_path: Path) -> None:

@@ -152,6 +152,25 @@ def test_the_data_folder_may_be_a_symbolic_link(folder: Path, tmp_path: Path) ->
         assert execute(link, "SELECT 1") == 1
 
 
+def test_a_data_folder_in_use_is_not_deleted(folder: Path) -> None:
+    with held(folder), pytest.raises(EmbeddedPostgresError, match="in use; stop the service"):
+        embedded.delete(folder)
+    embedded.delete(folder)
+    embedded.delete(folder)
+    assert not folder.exists()
+
+
+def test_only_a_data_folder_is_deleted(folder: Path, tmp_path: Path) -> None:
+    link, other = tmp_path / "link", tmp_path / "other"
+    link.symlink_to(folder)
+    other.mkdir()
+    for path in (link, other):
+        with pytest.raises(EmbeddedPostgresError, match="not a data folder of ours"):
+            embedded.delete(path)
+    assert (folder / "PG_VERSION").exists()
+    assert other.exists()
+
+
 def test_an_unfinished_data_folder_is_replaced(new_folder: Path) -> None:
     unfinished = new_folder.with_name("postgres.new")
     unfinished.mkdir()

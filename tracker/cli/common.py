@@ -30,6 +30,11 @@ def reason(error: Exception) -> str:
     return explain(error, connection_parameters(current_settings()))
 
 
+def program() -> str:
+    """Return how the command line was called, such as `python3 tracker.py` or `flask`."""
+    return click.get_current_context().find_root().info_name or "flask"
+
+
 def command(function: Callable[P, None]) -> Callable[P, None]:
     """Configure logging, and end an expected failure with one line instead of a traceback."""
 

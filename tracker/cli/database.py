@@ -1,4 +1,4 @@
-"""Commands for the database: `flask db init`, `db status`, and those in `backup`."""
+"""Commands for the database: `db init`, `db status`, and those in `backup`."""
 
 import sys
 
@@ -8,7 +8,7 @@ from flask.cli import AppGroup
 from ..database import migrations
 from ..postgres import server as embedded
 from .backup import dump, restore
-from .common import command, current_settings
+from .common import command, current_settings, program
 
 db = AppGroup("db", help="Manage the database: its schema, and its backups.")
 db.add_command(dump)
@@ -37,5 +37,5 @@ def status() -> None:
         when = f"applied {row.applied:%Y-%m-%d %H:%M:%S}" if row.applied else "pending"
         click.echo(f"{row.name}  {when}")
     if not all(row.applied for row in rows):
-        click.echo("Run `flask db init` to bring the schema up to date.", err=True)
+        click.echo(f"Run `{program()} db init` to bring the schema up to date.", err=True)
         sys.exit(1)

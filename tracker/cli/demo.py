@@ -1,4 +1,4 @@
-"""Command for the demo: `flask demo`."""
+"""Command `demo`."""
 
 import click
 
@@ -7,7 +7,8 @@ from .common import command
 
 
 @click.command("demo")
+@click.option("--reset", is_flag=True, help="Delete the tasks of earlier demos first.")
 @command
-def demo() -> None:
+def demo(reset: bool) -> None:
     """Serve with a local stand-in for GitHub and sample tasks."""
-    demonstration.run()
+    demonstration.run(reset=reset)

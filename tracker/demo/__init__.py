@@ -25,8 +25,14 @@ FOLDER = INSTANCE / "demo"
 SAMPLES = Path(__file__).with_name("tasks.json")
 
 
-def run() -> None:
-    """Replace this process by the service, with its own database and the stand-in."""
+def run(*, reset: bool) -> None:
+    """Replace this process by the service, with its own database and the stand-in.
+
+    Raises:
+        EmbeddedPostgresError: the database can't be started, or with `reset` not be deleted.
+    """
+    if reset:
+        embedded.delete(FOLDER / "postgres")
     github, url = _start_github()
     # The environment wins over .env, and an empty variable counts as not set.
     os.environ |= {
@@ -35,6 +41,8 @@ def run() -> None:
         "GITHUB_CACHE": "memory",
         "GITHUB_TOKEN": "",
     }
+    # gunicorn reads it before it loads our settings, and can't read an empty one.
+    os.environ["WEB_CONCURRENCY"] = str(load_settings().web_concurrency)
     _add_samples()
     names = [repository["full_name"] for repository in json.loads(DATA.read_text())["repositories"]]
     click.echo(f"The stand-in for GitHub has {', '.join(names)}.")

@@ -53,10 +53,7 @@ def refusal(response: requests.Response, name: str, *, has_token: bool) -> GitHu
     """
     said = _github_message(response)
     if said is None:
-        return GitHubFailed(
-            f"GITHUB_API_BASE sent status {response.status_code} without GitHub's JSON; "
-            "check that URL, and any proxy in between."
-        )
+        return not_github(response)
     if response.status_code == 401:
         if has_token:
             return GitHubTokenRejected("GitHub rejected our token; check GITHUB_TOKEN.")
@@ -71,6 +68,14 @@ def refusal(response: requests.Response, name: str, *, has_token: bool) -> GitHu
         return GitHubTokenRejected(f"GitHub refused our request: {said}")
     return RepositoryUnavailable(
         f"{name} does not exist on GitHub, or is private and not visible to our token."
+    )
+
+
+def not_github(response: requests.Response) -> GitHubFailed:
+    """Return the error for a response that GitHub's API would not send."""
+    return GitHubFailed(
+        f"GITHUB_API_BASE sent status {response.status_code} without GitHub's JSON; "
+        "check that URL, and any proxy in between."
     )
 
 

@@ -7,6 +7,7 @@ Each of these processes holds a shared lock on a file, which the kernel releases
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -24,7 +25,7 @@ from .files import beside, create_folders, open_lock_file
 from .locks import ForkedProcess, acquire, check_not_forked, exclusive
 from .roles import connection_parameters, superuser_parameters
 
-__all__ = ["binary", "connection_parameters", "running", "superuser_parameters"]
+__all__ = ["binary", "connection_parameters", "delete", "running", "superuser_parameters"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,30 @@ def running(folder: Path | None, options: Mapping[str, str] | None = None) -> It
             postmaster.start(folder, options)
         stack.enter_context(_watched(folder, options))
         yield
+
+
+def delete(folder: Path) -> None:
+    """Delete a data folder with all that is in it, if it exists.
+
+    Raises:
+        EmbeddedPostgresError: a process uses it, or it is not a data folder.
+    """
+    if not os.path.lexists(folder):
+        return
+    with _translated_errors(folder), ExitStack() as stack:
+        lock = stack.enter_context(_open(folder, ".lock"))
+        users = stack.enter_context(_open(folder, ".users"))
+        stack.enter_context(exclusive(lock))
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EmbeddedPostgresError(
+                f"{folder} is in use; stop the service that uses it"
+            ) from None
+        if folder.is_symlink() or not (folder / "PG_VERSION").is_file():
+            raise EmbeddedPostgresError(f"{folder} is not a data folder of ours; move it away")
+        postmaster.stop(folder)
+        shutil.rmtree(folder)
 
 
 def _stop_if_last(folder: Path, lock: IO[str], users: IO[str], owner: int) -> None:

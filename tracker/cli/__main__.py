@@ -1,0 +1,21 @@
+"""The commands of `python3 tracker.py`: ours, without those of Flask.
+
+The first argument is the command as it was typed; usage texts and remedies repeat it.
+"""
+
+import sys
+
+from flask.cli import FlaskGroup
+
+from wsgi import app
+
+group = FlaskGroup(
+    create_app=lambda: app,
+    add_default_commands=False,
+    add_version_option=False,
+    load_dotenv=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+if __name__ == "__main__":
+    group.main(sys.argv[2:], prog_name=sys.argv[1])
