@@ -129,6 +129,23 @@ def test_an_environment_made_by_hand_is_used_unchanged(tmp_path: Path) -> None:
     assert contents(folder / ".venv") == before
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling link"])
+def test_a_venv_that_is_no_environment_is_left_alone(tmp_path: Path, kind: str) -> None:
+    folder = new_checkout(tmp_path / "project")
+    venv = folder / ".venv"
+    if kind == "file":
+        venv.write_text("mine")
+    elif kind == "folder":
+        (venv / "notes").mkdir(parents=True)
+    else:
+        venv.symlink_to(tmp_path / "gone")
+    before = contents(folder)
+    for words in ((), ("db", "status"), ("test",), ("--unlocked",)):
+        error = error_of(folder, *words)
+        assert error == f"{venv} was not created by tracker.py, and has no bin/python; move it away"
+    assert contents(folder) == before
+
+
 def test_a_link_to_an_environment_is_used_unchanged(folder: Path, tmp_path: Path) -> None:
     (folder / ".venv").rename(tmp_path / "shared")
     (folder / ".venv").symlink_to(tmp_path / "shared")
