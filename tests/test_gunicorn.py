@@ -117,6 +117,7 @@ def test_ctrl_c_ends_the_service_without_waiting_for_requests(
         first = workers(service)
         for worker in first:
             worker.send_signal(signal.SIGINT)
+            worker.send_signal(signal.SIGHUP)
         with ThreadPoolExecutor() as threads:
             waiting = threads.submit(service.post, "faults/silent")
             time.sleep(1.0)
