@@ -243,7 +243,10 @@ def explain(lines: "list[str]", unlocked: bool) -> str:
         remedy = "see " + str(VENV / "pip.log")
         if not unlocked:
             remedy = "%s --unlocked installs requirements.txt instead" % PROGRAM
-        return "the package index has no %s for this machine; %s" % (missing.group(1), remedy)
+        # Without retries (PIP_RETRIES=0), pip does not say that it reached no index.
+        unknown = ", or is out of reach" if "(from versions: none)" in output else ""
+        name = missing.group(1)
+        return "the package index has no %s for this machine%s; %s" % (name, unknown, remedy)
     errors = re.findall(r"^ *(?:ERROR: )+(?!Exception:)(.+)", output, re.MULTILINE) or lines
     return "%s; see %s" % (errors[-1], VENV / "pip.log")
 

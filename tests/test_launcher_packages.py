@@ -98,11 +98,12 @@ def test_a_failed_install_is_reported_in_one_line_and_repeated(folder: Path) -> 
 def test_an_index_that_is_out_of_reach_is_named_as_the_reason(folder: Path) -> None:
     (folder / "requirements.lock").write_text(build_wheel(folder))
     (folder / "wheels" / "greeting-1.0-py3-none-any.whl").unlink()
-    url = f"http://127.0.0.1:{free_port()}"
-    assert error_of(folder, PIP_NO_INDEX="", PIP_INDEX_URL=url, PIP_RETRIES="1") == (
+    index = {"PIP_NO_INDEX": "", "PIP_INDEX_URL": f"http://127.0.0.1:{free_port()}"}
+    assert error_of(folder, PIP_RETRIES="1", **index) == (
         "pip can't install requirements.lock: "
         "can't reach the package index: Connection refused; check the network"
     )
+    assert ", or is out of reach; " in error_of(folder, PIP_RETRIES="0", **index)
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements.lock"])
