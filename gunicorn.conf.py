@@ -27,6 +27,7 @@ from tracker.database.driver import use_gevent
 from tracker.database.errors import explain, is_wrong_encoding
 from tracker.errors import DatabaseUnavailable, EmbeddedPostgresError, TrackerError
 from tracker.postgres import server as embedded
+from tracker.worker import REQUEST_LINE_MAX
 
 try:
     settings = master.reload_settings()
@@ -40,6 +41,7 @@ worker_class = "tracker.worker.Worker"
 worker_connections = 4_000  # per worker; each costs some 50 KiB
 logger_class = "tracker.logs.GunicornLogger"
 keepalive = 75  # seconds; longer than a proxy in front keeps its idle connections
+limit_request_line = REQUEST_LINE_MAX
 graceful_timeout = 20 + math.ceil(settings.github_timeout)  # seconds; the longest request
 control_socket_disable = True
 # Any local program could send forwarded headers: only a proxy that is named is believed.

@@ -3,7 +3,7 @@
 from flask import Flask
 
 from . import logs
-from .api import error_handlers, openapi, security
+from .api import error_handlers, openapi, security, urls
 from .api.health import health
 from .api.parsing import BODY_MAX
 from .api.tasks import TaskIdConverter, tasks
@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     configure(settings)
     logs.init_app(app)
     security.init_app(app, settings)
+    urls.init_app(app)
     error_handlers.init_app(app)
     openapi.init_app(app, settings, tasks, health)
     for command in commands:

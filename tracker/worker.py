@@ -19,14 +19,23 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 from gevent.socket import socket
 from gunicorn import util
+from gunicorn.http import message
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
+from .api.refusals import unparsed
+from .api.security import DEFAULT_CACHING
+from .api.urls import ForwardedHeaders
 from .logs import REQUEST_ID
 
 HEAD_TIMEOUT = 10.0  # seconds from a request's first byte to the end of its head
 BODY_TIMEOUT = 30.0  # seconds for the whole body
 WRITE_TIMEOUT = 30.0  # seconds for each write
+# The longest query with its cursor, path and prefix. gunicorn takes no higher limit than this
+# constant: https://github.com/benoitc/gunicorn/blob/27.0.1/gunicorn/http/message.py#L513
+REQUEST_LINE_MAX = message.MAX_REQUEST_LINE = 18 * 1024  # bytes
+READ_STEP = 64 * 1024  # bytes between two switches to other requests
 STOP_LINGER = 2.0  # seconds for which a stopping worker waits for a request head
 
 
@@ -47,6 +56,11 @@ class Worker(GeventWorker):
         # At Ctrl-C the master sends SIGQUIT, and when the terminal closes SIGTERM.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        proxies = self.cfg.forwarded_allow_ips
+        self.wsgi = ForwardedHeaders(self.wsgi, proxies)  # type: ignore[has-type]
 
     def run(self) -> None:
         """Serve until a signal or the master's end, then finish the requests in progress."""
@@ -104,6 +118,15 @@ class Worker(GeventWorker):
         yield
         client.expect_body()
 
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        """Serve a request, then read the rest of its body: a reset would discard the response."""
+        try:
+            return super().handle_request(listener_name, req, sock, addr)
+        finally:
+            with suppress(OSError, ParseException):  # the client ends, or sends no valid body
+                while req.body.read(READ_STEP):
+                    gevent.sleep(0)
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Send gunicorn's own errors as JSON.
 
@@ -112,12 +135,12 @@ class Worker(GeventWorker):
         recorder = _Recorder()
         super().handle_error(req, recorder, addr, exc)
         status = HTTPStatus(int(recorder.sent.split(b" ", 2)[1]))
-        message = "Request could not be parsed." if status < 500 else status.description
-        body = json.dumps({"code": status, "status": status.phrase, "message": message}).encode()
+        body = json.dumps(unparsed(status, exc)).encode()
         head = (
             f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"{REQUEST_ID}: {secrets.token_hex(16)}\r\n\r\n"
+            f"{REQUEST_ID}: {secrets.token_hex(16)}\r\n"
+            f"{': '.join(DEFAULT_CACHING)}\r\n\r\n"
         )
         try:
             util.write_nonblock(client, head.encode("latin1") + body)
@@ -144,7 +167,7 @@ class ClientSocket(socket):
     def __init__(self, client: socket, keepalive: float) -> None:
         super().__init__(client.family, client.type, client.proto, fileno=client.detach())
         self._keepalive = keepalive
-        self._stopped = False
+        self._stopped = self._expired = False
         self.settimeout(WRITE_TIMEOUT)
         self.expect_head()
 
@@ -159,10 +182,15 @@ class ClientSocket(socket):
         self._deadline = time.monotonic() + BODY_TIMEOUT
 
     def recv(self, *args: Any) -> bytes:
+        if self._phase == "body" and time.monotonic() >= self._deadline:
+            self._expired = True
+        if self._expired:  # for good: the rest of a body is no next request
+            return b""
         self.settimeout(max(self._deadline - time.monotonic(), 0.001))
         try:
             data: bytes = super().recv(*args)
         except TimeoutError:
+            self._expired = True
             return b""
         except OSError:
             if not self._stopped:

@@ -62,8 +62,8 @@ def test_patch_with_the_same_values_changes_no_version(
         ({"status": None}, "status"),
         ({"tags": None}, "tags"),
         ({"repository": None}, "repository"),
-        ({"stars": 5}, "stars"),
-        ({"id": 5}, "id"),
+        ({"star": 5}, "star"),
+        ({"repository_id": 5}, "repository_id"),
         ([], "_schema"),
     ],
 )
@@ -101,7 +101,45 @@ def test_another_repository_calls_github(
     assert len(github.calls) == 2
 
 
-@pytest.mark.parametrize("tag", ['"1"', "*", 'W/"1"', '"7", "1"'])
+def test_what_get_returned_can_be_changed_and_sent_back(
+    client: FlaskClient, github: GitHub, task: dict[str, Any]
+) -> None:
+    changed = task | {"title": "New", "stars": "many", "version": None, "id": 7}
+    for number, method in enumerate(("put", "patch"), 2):
+        after = client.open(path(task), method=method, json=changed | {"status": "done"}).get_json()
+        assert (after["title"], after["status"]) == ("New", "done")
+        assert (after["id"], after["stars"]) == (task["id"], task["stars"])
+        assert after["version"] == 2
+        assert client.open(path(task), method=method, json=after).get_json() == after, number
+    copy = client.post("/tasks", json=task).get_json()
+    assert (copy["title"], copy["version"]) == (task["title"], 1)
+    assert copy["id"] != task["id"]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json-patch+json", "application/vnd.api+json", "text/plain", None]
+)
+def test_patch_with_another_media_type_is_415_with_those_it_takes(
+    client: FlaskClient, task: dict[str, Any], content_type: str | None
+) -> None:
+    body = '[{"op": "replace", "path": "/title", "value": "x"}]'
+    response = client.patch(path(task), data=body, content_type=content_type)
+    assert response.status_code == 415
+    assert response.headers["Accept-Patch"] == "application/json, application/merge-patch+json"
+    assert "Accept-Patch" not in client.put(path(task), data=body).headers
+
+
+def test_a_deletion_has_neither_body_nor_content_type(
+    client: FlaskClient, task: dict[str, Any]
+) -> None:
+    response = client.delete(path(task))
+    assert (response.status_code, response.data) == (204, b"")
+    assert "Content-Type" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "tag", ['"1"', "*", 'W/"1"', '"7", "1"', '"1-gzip"', 'W/"1-br"', '"x", "1"']
+)
 def test_if_none_match_with_the_etag_is_304(
     client: FlaskClient, task: dict[str, Any], tag: str
 ) -> None:
@@ -110,7 +148,7 @@ def test_if_none_match_with_the_etag_is_304(
     assert response.headers["ETag"] == '"1"'
 
 
-@pytest.mark.parametrize("tag", ['"2"', "", '"'])
+@pytest.mark.parametrize("tag", ['"2"', "", '"', '"1-x"', '"x"', '"2-gzip"'])
 def test_if_none_match_with_another_etag_is_200(
     client: FlaskClient, task: dict[str, Any], tag: str
 ) -> None:
@@ -123,7 +161,7 @@ WRITES = ["put", "patch", "delete"]
 
 
 @pytest.mark.parametrize("method", WRITES)
-@pytest.mark.parametrize("tag", ['"1"', "*", '"7", "1"'])
+@pytest.mark.parametrize("tag", ['"1"', "*", '"7", "1"', 'W/"1"', '"1-gzip"', 'W/"1-gzip"'])
 def test_a_write_with_a_matching_if_match_succeeds(
     client: FlaskClient, task: dict[str, Any], method: str, tag: str
 ) -> None:
@@ -134,7 +172,7 @@ def test_a_write_with_a_matching_if_match_succeeds(
 
 
 @pytest.mark.parametrize("method", WRITES)
-@pytest.mark.parametrize("tag", ['"2"', 'W/"1"', '""', '"1x"'])
+@pytest.mark.parametrize("tag", ['"2"', 'W/"2"', '"2-gzip"', '"7", "8"'])
 def test_a_write_with_another_if_match_is_412_with_the_etag(
     client: FlaskClient, github: GitHub, task: dict[str, Any], method: str, tag: str
 ) -> None:
@@ -144,6 +182,20 @@ def test_a_write_with_another_if_match_is_412_with_the_etag(
     assert response.headers["ETag"] == '"1"'
     assert client.get(path(task)).get_json() == task
     assert len(github.calls) == 1
+
+
+@pytest.mark.parametrize("method", WRITES)
+@pytest.mark.parametrize(
+    "tag", ["", '""', '"', '"1x"', '"1-x"', '"0"', f'"{2**63}"', 'W/"x"', '"1", "x"', '"é"']
+)
+def test_an_if_match_that_names_no_version_is_422(
+    client: FlaskClient, task: dict[str, Any], method: str, tag: str
+) -> None:
+    response = client.open(path(task), method=method, json=TASK, headers={"If-Match": tag})
+    assert response.status_code == 422
+    message = 'Takes ETags of a task, such as "3", or *.'
+    assert response.get_json()["errors"] == {"headers": {"If-Match": [message]}}
+    assert client.get(path(task)).get_json() == task
 
 
 @pytest.mark.parametrize("method", WRITES)

@@ -2,19 +2,25 @@
 
 import dataclasses
 import logging
+import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from threading import Event
+from typing import Any
 
 import psycopg2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tracker.api.parsing import BODY_MAX
+from tracker.api.refusals import HTTP_REASONS, reasons
 from tracker.config import Settings
 from tracker.database import connection as connection_module
 from tracker.database.connection import configure, connection, database
 from tracker.demo.github import FAULTS, GitHub
+from tracker.errors import TrackerError
 
 TASK = {"title": "Read the docs", "repository": "pallets/flask"}
 
@@ -25,39 +31,45 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "message"),
+    ("fault", "status", "reason", "message"),
     [
-        ("401", 502, "GITHUB_TOKEN"),
-        ("500", 502, "status 500"),
-        ("not-json", 502, "unusable response"),
-        ("no-stars", 502, "unusable response"),
-        ("closed", 502, "can't be reached"),
-        ("redirect-elsewhere", 502, "another host"),
-        ("403-limit", 503, "rate limit"),
-        ("429-retry-after", 503, "rate limit"),
-        ("silent", 504, "0.5 seconds"),
+        ("401", 502, "github_token_required", "GITHUB_TOKEN"),
+        ("500", 502, "github_failed", "status 500"),
+        ("not-json", 502, "github_response_unusable", "unusable response"),
+        ("no-stars", 502, "github_response_unusable", "unusable response"),
+        ("closed", 502, "github_unreachable", "can't be reached"),
+        ("redirect-elsewhere", 502, "github_response_unusable", "another host"),
+        ("403-limit", 503, "github_rate_limited", "rate limit"),
+        ("429-retry-after", 503, "github_rate_limited", "rate limit"),
+        ("silent", 504, "github_timeout", "0.5 seconds"),
     ],
 )
 def test_a_failure_of_github_is_named_and_nothing_is_stored(
-    client: FlaskClient, github: GitHub, fault: str, status: int, message: str
+    client: FlaskClient, github: GitHub, fault: str, status: int, reason: str, message: str
 ) -> None:
     github.fault = FAULTS[fault]
     response = client.post("/tasks", json=TASK)
     assert response.status_code == status
-    assert response.get_json()["code"] == status
+    assert (response.get_json()["code"], response.get_json()["reason"]) == (status, reason)
     assert message in response.get_json()["message"]
     assert client.get("/tasks").get_json() == []
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"), [("403", "forbids"), ("404", "does not exist"), ("451", "blocked")]
+    ("fault", "reason", "message"),
+    [
+        ("403", "repository_forbidden", "forbids"),
+        ("404", "repository_not_found", "does not exist"),
+        ("451", "repository_blocked", "blocked"),
+    ],
 )
 def test_a_repository_that_github_refuses_is_an_invalid_field(
-    client: FlaskClient, github: GitHub, fault: str, message: str
+    client: FlaskClient, github: GitHub, fault: str, reason: str, message: str
 ) -> None:
     github.fault = FAULTS[fault]
     response = client.post("/tasks", json=TASK)
     assert response.status_code == 422
+    assert response.get_json()["reason"] == reason
     (error,) = response.get_json()["errors"]["json"]["repository"]
     assert "pallets/flask" in error
     assert message in error
@@ -102,6 +114,7 @@ def test_an_unreachable_database_is_503(
         assert response.get_json() == {
             "code": 503,
             "status": "Service Unavailable",
+            "reason": "database_unavailable",
             "message": "Database can't be reached; try again.",
         }
     assert "Connection refused" in caplog.text
@@ -179,17 +192,59 @@ def test_an_unexpected_error_is_a_generic_500(app: Flask, caplog: pytest.LogCapt
     assert response.get_json() == {
         "code": 500,
         "status": "Internal Server Error",
+        "reason": "internal_error",
         "message": "Internal error; the log has details under this X-Request-ID.",
     }
     assert "SELECT secret FROM insides" in caplog.text
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/tasks/", "/docs/../../etc/passwd"])
+@pytest.mark.parametrize("path", ["/", "/nope", "/nope/", "/docs/../../etc/passwd"])
 def test_an_unknown_path_is_a_json_404(client: FlaskClient, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404
     assert response.get_json() == {
         "code": 404,
         "status": "Not Found",
+        "reason": "path_not_found",
         "message": "Nothing is served at this path; see /docs.",
     }
+
+
+HUGE = b" " * (BODY_MAX + 1)
+REFUSALS = [
+    ("malformed_json", 400, "POST", "/tasks", {"data": b"{", "content_type": "application/json"}),
+    ("malformed_query", 400, "GET", "/tasks", {"environ_overrides": {"QUERY_STRING": "q=\xff"}}),
+    ("host_not_trusted", 400, "GET", "/tasks", {"headers": {"Host": "evil.example"}}),
+    ("cross_site_request", 403, "GET", "/tasks", {"headers": {"Origin": "https://evil.example"}}),
+    ("not_found", 404, "GET", f"/tasks/{2**63}", {}),
+    ("path_not_found", 404, "GET", "/tasks/x", {}),
+    ("method_not_allowed", 405, "PUT", "/tasks", {}),
+    ("body_too_large", 413, "POST", "/tasks", {"data": HUGE, "content_type": "application/json"}),
+    ("media_type_not_supported", 415, "POST", "/tasks", {"data": b"{}"}),
+    ("invalid", 422, "POST", "/tasks", {"json": {}}),
+    ("invalid", 422, "GET", "/tasks?status=lost", {}),
+]
+
+
+@pytest.mark.parametrize(("reason", "status", "method", "path", "options"), REFUSALS)
+def test_a_refused_request_has_the_reason(
+    client: FlaskClient, reason: str, status: int, method: str, path: str, options: dict[str, Any]
+) -> None:
+    response = client.open(path, method=method, **options)
+    assert (response.status_code, response.get_json()["reason"]) == (status, reason)
+
+
+def test_each_kind_of_error_has_a_reason_of_its_own() -> None:
+    kinds: list[type[TrackerError]] = [TrackerError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    found = Counter(kind.reason for kind in kinds)
+    assert {reason for reason, number in found.items() if number > 1} == {"github_failed"}
+    assert found.keys() & set(HTTP_REASONS.values()) == {"internal_error", "malformed_request"}
+    assert all(re.fullmatch("[a-z_]+", reason) for reason in reasons())
+
+
+def test_the_document_lists_every_reason(client: FlaskClient) -> None:
+    schema = client.get("/openapi.json").get_json()["components"]["schemas"]["Error"]
+    assert schema["properties"]["reason"]["enum"] == reasons()
+    assert "reason" in schema["required"]

@@ -104,9 +104,8 @@ def test_a_value_at_its_limit_is_stored(client: FlaskClient, field: str, value: 
             for value in ("20300131", "2030-W05-4", "2030-01-31T00:00:00", "٢٠٣٠-٠١-٣١", 20300131)
         ),
         ("repository", 5, "Not a valid string."),
-        ("id", 7, "Unknown field."),
-        ("stars", 7, "Unknown field."),
-        ("version", 7, "Unknown field."),
+        ("prio", 7, "Unknown field."),
+        ("repository_id", 7, "Unknown field."),
     ],
 )
 def test_an_invalid_field_is_named_and_nothing_is_stored(

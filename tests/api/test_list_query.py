@@ -3,13 +3,14 @@
 import base64
 import json
 from typing import Any
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, urlencode
 
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tracker.api.parsing import QUERY_MAX
 from tracker.api.schemas import ListQuerySchema
 from tracker.database.models import BIGINT_MAX
 from tracker.tasks.pagination import SORTS, Cursor
@@ -43,14 +44,15 @@ def cursor(position: Any) -> str:
         ("sort=--title", "sort"),
         ("archived=yes", "archived"),
         ("archived=1", "archived"),
-        ("total=TRUE", "total"),
+        ("archived=", "archived"),
+        ("total=1", "total"),
+        ("q=%20", "q"),
         ("due_before=soon", "due_before"),
         ("repository=flask", "repository"),
         ("tag=", "tag"),
         ("tag=" + "x" * 51, "tag"),
         ("tag=%00", "tag"),
         ("&".join(f"tag={number}" for number in range(21)), "tag"),
-        ("cursor=", "cursor"),
         ("cursor=abc", "cursor"),
         ("cursor=%00", "cursor"),
         ("cursor=🎉", "cursor"),
@@ -60,6 +62,53 @@ def test_an_invalid_parameter_is_422_and_named(client: FlaskClient, query: str, 
     response = client.get(f"/tasks?{query}")
     assert response.status_code == 422
     assert list(response.get_json()["errors"]["query"]) == [field]
+
+
+@pytest.mark.parametrize("query", ["cursor=", "q=", "cursor=&q=", "archived=False&total=TRUE"])
+def test_a_script_may_send_empty_values_and_its_own_booleans(
+    client: FlaskClient, query: str
+) -> None:
+    for number in range(2):
+        task = {"title": str(number), "repository": "pallets/flask"}
+        assert client.post("/tasks", json=task).status_code == 201
+    first = client.get(f"/tasks?{query}&limit=1")
+    assert [task["title"] for task in first.get_json()] == ["1"]
+    url = first.headers["Link"].partition(">")[0].removeprefix("<")
+    assert [task["title"] for task in client.get(url).get_json()] == ["0"]
+    assert client.get("/tasks?archived=True").get_json() == []
+
+
+LONGEST = {
+    "tag": ["🎉" * 48 + f"{number:02}" for number in range(20)],
+    "q": "🎉é" * 100,
+    "repository": "https://github.com/" + "o" * 39 + "/" + "r" * 100,
+    "archived": "false",
+    "status": "in_progress",
+    "priority": "normal",
+    "metadata_status": "unavailable",
+    "due_before": "9999-12-31",
+    "sort": "-created_at",
+    "limit": "100",
+    "total": "false",
+}
+
+
+def test_the_longest_valid_filters_fit_into_a_query(client: FlaskClient) -> None:
+    assert LONGEST.keys() == ListQuerySchema().fields.keys() - {"cursor"}
+    query = urlencode(LONGEST, doseq=True)
+    assert 0.8 * QUERY_MAX < len(query) < QUERY_MAX
+    assert client.get(f"/tasks?{query}").status_code == 200
+    assert client.get(f"/tasks?{query}&cursor={'c' * QUERY_MAX}").status_code == 422
+
+
+@pytest.mark.parametrize("letter", ["+", "%20", " "])
+def test_a_query_over_its_limit_is_422(client: FlaskClient, letter: str) -> None:
+    tag, padding = "tag=a", QUERY_MAX - len("tag=a")
+    fits = client.get(f"/tasks?{tag}{letter * padding}")
+    assert fits.status_code == 200
+    response = client.get(f"/tasks?{tag}{letter * (padding + 1)}")
+    assert response.status_code == 422
+    assert "16,384 bytes" in str(response.get_json()["errors"]["query"])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ OPERATIONS = {
     ("/tasks/{task_id}", "get"): {"200", "304", "401", "404", "503"},
     ("/tasks/{task_id}", "put"): {"200", "401", "404", "412"} | READS_BODY | CALLS_GITHUB,
     ("/tasks/{task_id}", "patch"): {"200", "401", "404", "412"} | READS_BODY | CALLS_GITHUB,
-    ("/tasks/{task_id}", "delete"): {"204", "401", "404", "412", "503"},
+    ("/tasks/{task_id}", "delete"): {"204", "401", "404", "412", "422", "503"},
     ("/tasks/{task_id}/refresh", "post"): {"200", "401", "404"} | CALLS_GITHUB,
     ("/health/live", "get"): {"200"},
     ("/health/ready", "get"): {"200", "503"},

@@ -10,9 +10,19 @@ TASK = {"title": "Read the docs", "repository": "pallets/flask"}
 EVIL = "https://evil.example"
 ClientWith = Callable[..., FlaskClient]
 
-HERE = ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "192.0.2.7", "[::1]:8000", "[2001:db8::7]"]
+HERE = [
+    "localhost",
+    "LOCALHOST:8000",
+    "localhost.",
+    "localhost.:8000",
+    "127.0.0.1:8000",
+    "192.0.2.7",
+    "[::1]:8000",
+    "[2001:db8::7]",
+]
 ELSEWHERE = [
     *("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example"),
+    *("localhost..", ".localhost", "."),
     *("2130706433", "a b", "/", "", "[::1", "[::1].evil.example", "evil.example#localhost"),
 ]
 
@@ -34,7 +44,30 @@ def test_other_names_are_400_on_any_host(client_with: ClientWith, address: str, 
     for host in ELSEWHERE:
         response = client.get(path, headers={"Host": host})
         assert response.status_code == 400, host
-        assert "TRUSTED_HOSTS" in response.get_json()["message"]
+        message = response.get_json()["message"]
+        assert message.startswith(f'Host "{host}" is not trusted; add it to TRUSTED_HOSTS')
+
+
+def test_an_untrusted_host_is_shown_escaped_and_cut(client: FlaskClient) -> None:
+    for host, shown in (
+        ('"\t', r'"\"\t"'),
+        ("é" * 9, '"' + r"\u00e9" * 9 + '"'),
+        ("x" * 5_000, "x"),
+    ):
+        response = client.get("/tasks", headers={"Host": host})
+        message = response.get_json()["message"]
+        assert shown in message
+        assert len(message) < 300
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_health_checks_mind_no_host_but_pages_of_other_sites(
+    client: FlaskClient, path: str
+) -> None:
+    for host in ("evil.example", "10.0.0.1:8000", "a_b", "a b", ""):
+        assert client.get(path, headers={"Host": host}).status_code == 200
+        headers = {"Host": host, "Sec-Fetch-Site": "cross-site"}
+        assert client.get(path, headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -42,6 +75,8 @@ def test_other_names_are_400_on_any_host(client_with: ClientWith, address: str, 
     [
         ("a.example", 200),
         ("A.Example:80", 200),
+        ("a.example.", 200),
+        ("a.example..", 400),
         ("x.a.example", 400),
         ("xa.example", 400),
         ("b.example", 200),

@@ -5,9 +5,12 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, jsonify
+from marshmallow import Schema, fields, validate
 from werkzeug.exceptions import HTTPException
 
 from ..errors import TrackerError, describe
+from .refusals import http_reason, reasons
+from .schemas import doc
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +24,28 @@ MESSAGES = {
 }
 
 
+class ErrorSchema(Schema):
+    """What failed, and what to do about it."""
+
+    code = fields.Integer(required=True, **doc("HTTP status code.", example=422))
+    status = fields.String(
+        required=True, **doc("Name of the status.", example="Unprocessable Entity")
+    )
+    reason = fields.String(
+        required=True,
+        validate=validate.OneOf(reasons()),
+        **doc("Stable word for the failure, for programs.", example="invalid"),
+    )
+    message = fields.String(required=True, **doc("What failed, and what to do about it."))
+    errors = fields.Dict(
+        keys=fields.String(),
+        **doc(
+            "Invalid parts of the request, by location and field.",
+            example={"json": {"title": ["Missing data for required field."]}},
+        ),
+    )
+
+
 def init_app(app: Flask) -> None:
     """Register the handler for expected failures."""
     app.register_error_handler(TrackerError, handle_tracker_error)
@@ -30,7 +55,7 @@ def handle_tracker_error(error: TrackerError) -> Response:
     """Return the response for an expected failure, and log it if it is ours (5xx)."""
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s", describe(error))
-    response = error_response(error.status, str(error), error.errors)
+    response = error_response(error.status, error.reason, str(error), error.errors)
     response.headers.extend(error.headers)
     return response
 
@@ -41,7 +66,8 @@ def handle_http_exception(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or 500)
     message = data.get("message") or MESSAGES.get(status) or error.description
     errors = data.get("errors") or data.get("messages")
-    response = error_response(status, message or status.description, errors)
+    reason = data.get("reason") or http_reason(status)
+    response = error_response(status, reason, message or status.description, errors)
     response.headers.extend(
         (name, value) for name, value in error.get_headers() if name != "Content-Type"
     )
@@ -49,9 +75,14 @@ def handle_http_exception(error: HTTPException) -> Response:
     return response
 
 
-def error_response(status: HTTPStatus, message: str, errors: Any = None) -> Response:
-    """Return an error as JSON with `code`, `status`, `message` and, if any, `errors`."""
-    body: dict[str, Any] = {"code": status, "status": status.phrase, "message": message}
+def error_response(status: HTTPStatus, reason: str, message: str, errors: Any = None) -> Response:
+    """Return an error as JSON, with `errors` if there are any."""
+    body: dict[str, Any] = {
+        "code": status,
+        "status": status.phrase,
+        "reason": reason,
+        "message": message,
+    }
     if errors:
         body["errors"] = errors
     response = jsonify(body)

@@ -98,10 +98,13 @@ class RepositoryName(fields.String):
 
 
 class QueryBoolean(fields.Boolean):
-    """`true` or `false` in a URL."""
+    """`true` or `false` in a URL, in any letter case."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(truthy={"true"}, falsy={"false"}, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        return super()._deserialize(value.lower(), *args, **kwargs)
 
 
 class QueryInteger(fields.Integer):

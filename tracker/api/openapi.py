@@ -11,8 +11,7 @@ from flask import Blueprint, Flask, Response, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from ..config import VERSION, Settings
-from .error_handlers import handle_http_exception
-from .schemas import ErrorSchema
+from .error_handlers import ErrorSchema, handle_http_exception
 
 DESCRIPTION = """\
 Tasks, each linked to a GitHub repository. When a task is created, the service fetches the
@@ -42,6 +41,7 @@ RETRY_AFTER_HEADER = {
 }
 
 ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
+ASSET_MAX_AGE = 60 * 60  # seconds; their names stay the same in the next version
 PAGES = Path(__file__).parent / "static"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -136,4 +136,4 @@ def script() -> Response:
 @docs.get("/docs/<path:name>")
 def asset(name: str) -> Response:
     """Return one of Swagger UI's files."""
-    return send_from_directory(ASSETS, name)
+    return send_from_directory(ASSETS, name, max_age=ASSET_MAX_AGE)

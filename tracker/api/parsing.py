@@ -2,6 +2,7 @@
 
 import json
 from typing import Any, NoReturn
+from urllib.parse import urlencode
 
 import flask_smorest
 from flask import Request
@@ -11,7 +12,12 @@ from marshmallow import RAISE, Schema, ValidationError
 from webargs.fields import List
 from webargs.flaskparser import FlaskParser, is_json_request
 
+from .refusals import MalformedBody, MalformedJSON, MalformedQuery, MediaTypeNotSupported
+
 BODY_MAX = 256 * 1024  # bytes; the longest valid task, fully escaped, takes half of it
+# Bytes of a query without its cursor; the longest valid filters take nine tenths of it.
+QUERY_MAX = 16 * 1024
+PATCH_TYPES = ("application/json", "application/merge-patch+json")
 DIGITS_MAX = 1_000  # of a number; Python itself refuses more than 4,300
 MEMBERS_MAX = 1_000  # of a JSON object
 ERRORS_MAX = 20  # in a response
@@ -29,16 +35,18 @@ class StrictParser(FlaskParser):
         try:
             given = dict(req.args.lists())
         except UnicodeDecodeError:  # of bytes that are not percent-encoded
-            abort(400, message="Query string must be percent-encoded UTF-8.")
+            raise MalformedQuery("Query string must be percent-encoded UTF-8.") from None
+        # Encoding makes a byte three at most. Short queries need not be encoded to be measured.
+        if 3 * len(req.query_string) > QUERY_MAX and len(query_without_cursor(req)) > QUERY_MAX:
+            raise ValidationError(f"Query exceeds the limit of {QUERY_MAX:,} bytes.")
         repeated = {name for name, values in given.items() if len(values) > 1} - lists
         if repeated:
             raise ValidationError({name: ["Must be given once."] for name in repeated})
         return {name: values if name in lists else values[0] for name, values in given.items()}
 
     def load_json(self, req: Request, schema: Schema) -> Any:
-        """Return the JSON body; abort with 400, 413 or 415 where there is none."""
-        if not is_json_request(req):
-            abort(415, message="Request body must be JSON, with Content-Type: application/json.")
+        """Return the JSON body; raise a 400, 413 or 415 where there is none."""
+        check_media_type(req)
         body = read_body(req)
         try:
             return json.loads(
@@ -48,9 +56,9 @@ class StrictParser(FlaskParser):
                 object_pairs_hook=_object,
             )
         except RecursionError:
-            abort(400, message="Request body is nested too deeply.")
+            raise MalformedJSON("Request body is nested too deeply.") from None
         except ValueError as error:
-            abort(400, message=f"Request body is not valid JSON: {error}.")
+            raise MalformedJSON(f"Request body is not valid JSON: {error}.") from None
 
     def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> NoReturn:
         """Abort with at most ERRORS_MAX errors."""
@@ -64,12 +72,32 @@ class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = StrictParser()
 
 
+def query_without_cursor(req: Request) -> str:
+    """Return the query with its values as they were given, percent-encoded, but no cursor."""
+    pairs = req.args.items(multi=True)
+    return urlencode([pair for pair in pairs if pair[0] != "cursor"])
+
+
+def check_media_type(req: Request) -> None:
+    """Check that the body is declared as JSON, and that of a PATCH as a merge patch.
+
+    Other JSON, such as a JSON Patch (RFC 6902), would mean something else in a PATCH.
+    """
+    message = "Request body must be JSON, with Content-Type: application/json."
+    if req.method != "PATCH":
+        if not is_json_request(req):
+            raise MediaTypeNotSupported(message)
+    elif req.mimetype not in PATCH_TYPES:
+        message = f"Request body must be a JSON merge patch, with Content-Type: {PATCH_TYPES[0]}."
+        raise MediaTypeNotSupported(message, headers={"Accept-Patch": ", ".join(PATCH_TYPES)})
+
+
 def read_body(req: Request) -> bytes:
     """Return the request's body; abort with 413 if it is larger than BODY_MAX."""
     try:
         body = req.get_data(cache=True)
     except (OSError, ParseException):  # gunicorn's, for malformed chunks
-        abort(400, message="Request body could not be read.")
+        raise MalformedBody("Request body could not be read.") from None
     # Of a chunked body werkzeug reads no more than MAX_CONTENT_LENGTH, and raises nothing.
     if len(body) > BODY_MAX:
         abort(413)

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Any
 
 import peewee
-from marshmallow import RAISE, Schema, ValidationError, fields, missing, post_load, validate
+from marshmallow import Schema, ValidationError, fields, missing, post_load, pre_load, validate
 from playhouse.postgres_ext import ArrayField, DateTimeTZField
 
 from ..database.models import (
@@ -75,7 +75,7 @@ class TaskInputSchema(Schema):
     """A whole task as a client sends it; a missing field gets its default."""
 
     class Meta:
-        unknown = RAISE
+        unknown = "raise"
 
     title = Text(
         max_length=TITLE_MAX,
@@ -106,6 +106,14 @@ class TaskInputSchema(Schema):
         load_default=None,
         **doc(Task.issue),
     )
+
+    @pre_load
+    def drop_read_only(self, data: Any, **_: Any) -> Any:
+        """Ignore the fields that the service sets: what GET returned can be sent back."""
+        if not isinstance(data, dict):
+            return data
+        read_only = {column.name for column in Task.public_fields()} - self.fields.keys()
+        return {name: value for name, value in data.items() if name not in read_only}
 
     @post_load(pass_original=True)
     def use_reference(self, data: dict[str, Any], given: Any, **_: Any) -> dict[str, Any]:
@@ -196,7 +204,9 @@ class ListQuerySchema(Schema):
     @post_load
     def to_service_query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Return the filters apart from the rest, and the cursor parsed for the sort."""
-        if "q" in data:
+        if not data.get("q"):
+            data.pop("q", None)
+        else:
             try:
                 data["q"] = parse_search(data["q"])
             except ValueError as error:
@@ -204,11 +214,11 @@ class ListQuerySchema(Schema):
         if "repository" in data:
             data["repository"] = data["repository"].name
         query = {name: data.pop(name) for name in ("sort", "limit", "cursor", "total")}
-        if query["cursor"] is not None:
-            try:
-                query["cursor"] = Cursor.parse(query["cursor"], query["sort"])
-            except ValueError as error:
-                raise ValidationError(str(error), "cursor") from None
+        try:
+            text = query["cursor"]
+            query["cursor"] = Cursor.parse(text, query["sort"]) if text else None
+        except ValueError as error:
+            raise ValidationError(str(error), "cursor") from None
         return {"filters": data, **query}
 
 
@@ -237,20 +247,3 @@ TaskSchema = Schema.from_dict(
 
 
 HealthSchema = Schema.from_dict({"status": fields.String(required=True)}, name="HealthSchema")
-
-
-class ErrorSchema(Schema):
-    """What failed, and what to do about it."""
-
-    code = fields.Integer(required=True, **doc("HTTP status code.", example=422))
-    status = fields.String(
-        required=True, **doc("Name of the status.", example="Unprocessable Entity")
-    )
-    message = fields.String(required=True, **doc("What failed, and what to do about it."))
-    errors = fields.Dict(
-        keys=fields.String(),
-        **doc(
-            "Invalid parts of the request, by location and field.",
-            example={"json": {"title": ["Missing data for required field."]}},
-        ),
-    )

@@ -2,6 +2,7 @@
 
 import hmac
 import ipaddress
+import json
 import re
 import socket
 from collections.abc import Sequence
@@ -10,12 +11,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, request
-from flask_smorest import abort
 
 from ..config import Settings
+from .refusals import CrossSiteRequest, HostNotTrusted, TokenMissing, TokenWrong
 
 POLICY = "Content-Security-Policy"
 DEFAULT_POLICY = (POLICY, "default-src 'none'; frame-ancestors 'none'")
+CACHING = "Cache-Control"
+# Most responses change at any time and have no ETag. A view with a better rule sets it itself.
+DEFAULT_CACHING = (CACHING, "no-store")
 HEADERS = [
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
@@ -24,7 +28,9 @@ HEADERS = [
     ("X-Frame-Options", "DENY"),
 ]
 HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
+HOST_SHOWN_MAX = 100  # characters of a host in an error
 PUBLIC_BLUEPRINTS = {"health", "docs", "api-docs"}  # need no token
+CROSS_SITE = "Requests from pages of other sites are refused."
 PAGES = {"docs.page"}  # endpoints to which another site may navigate
 
 
@@ -34,8 +40,13 @@ def init_app(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def check_access() -> None:
-        if not host_is_trusted(request.environ.get("HTTP_HOST", "")):
-            abort(400, message="Host is not trusted; add it to TRUSTED_HOSTS.")
+        host = request.environ.get("HTTP_HOST", "")
+        # A probe of a health check knows an address, and no name.
+        if request.blueprint != "health" and not host_is_trusted(host):
+            raise HostNotTrusted(
+                f"Host {json.dumps(host[:HOST_SHOWN_MAX])} is not trusted; add it to "
+                "TRUSTED_HOSTS, or configure the proxy to send the client's Host."
+            )
         check_site()
         if settings.api_token and request.blueprint not in PUBLIC_BLUEPRINTS:
             check_token(settings.api_tokens)
@@ -44,7 +55,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 class SecurityHeaders:
-    """WSGI middleware that adds the security headers, to errors too."""
+    """WSGI middleware that adds the security headers and Cache-Control, to errors too."""
 
     def __init__(self, wsgi_app: Any) -> None:
         self._wsgi_app = wsgi_app
@@ -53,8 +64,11 @@ class SecurityHeaders:
         """Call the application."""
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            if POLICY not in dict(headers):
+            given = dict(headers)
+            if POLICY not in given:
                 headers.append(DEFAULT_POLICY)
+            if CACHING not in given:
+                headers.append(DEFAULT_CACHING)
             return start_response(status, headers + HEADERS, *exc_info)
 
         return self._wsgi_app(environ, start)
@@ -76,7 +90,7 @@ class HostCheck:
         """Return whether the header names a trusted host."""
         if not (found := HOST.fullmatch(header)):
             return False
-        name = found[1].strip("[]").lower()
+        name = found[1].strip("[]").lower().removesuffix(".")  # of a fully qualified name
         return _is_address(name) or any(
             name == host or (host[0] == "." and f".{name}".endswith(host)) for host in self._hosts
         )
@@ -101,9 +115,9 @@ def check_site() -> None:
     if site is None:
         origin = request.headers.get("Origin")
         if origin is not None and _authority(origin) != request.host.lower():
-            abort(403, message="Requests from pages of other sites are refused.")
+            raise CrossSiteRequest(CROSS_SITE)
     elif site not in {"same-origin", "none"} and not _is_navigation_to_page():
-        abort(403, message="Requests from pages of other sites are refused.")
+        raise CrossSiteRequest(CROSS_SITE)
 
 
 def _authority(origin: str) -> str | None:
@@ -135,5 +149,5 @@ def check_token(tokens: Sequence[str]) -> None:
 
 
 def _refuse(message: str, error: str) -> None:
-    challenge = f'Bearer realm="tasks"{error}'
-    abort(401, message=message, headers={"WWW-Authenticate": challenge})
+    kind = TokenWrong if error else TokenMissing
+    raise kind(message, headers={"WWW-Authenticate": f'Bearer realm="tasks"{error}'})

@@ -2,20 +2,21 @@
 
 import re
 from typing import Any
-from urllib.parse import urlencode
 
 from flask import Response, current_app, request, url_for
-from werkzeug.exceptions import NotFound
+from flask_smorest import abort
+from werkzeug.datastructures import ETags
 from werkzeug.local import LocalProxy
 from werkzeug.routing import IntegerConverter, Map
 
 from ..database.models import BIGINT_MAX
 from ..database.queries import TaskJSON
+from ..errors import TaskNotFound
 from ..github.client import GitHubClient
 from ..tasks import loader, repositories, service
 from ..tasks.pagination import Page
 from .openapi import errors
-from .parsing import Blueprint
+from .parsing import Blueprint, query_without_cursor
 from .schemas import (
     EXAMPLE,
     PATCH_EXAMPLE,
@@ -27,12 +28,17 @@ from .schemas import (
     TaskPatchSchema,
     TaskSchema,
 )
+from .urls import empty_response
 
 tasks = Blueprint("tasks", __name__, url_prefix="/tasks", description="Tasks")
 
 github: GitHubClient = LocalProxy(lambda: current_app.extensions["github"])  # type: ignore
 
 VERSION = re.compile("[1-9][0-9]{0,18}", re.ASCII)
+# A version in an ETag, with the mark that a proxy appends where it compresses the response.
+ETAG_VERSION = re.compile(f"({VERSION.pattern})(-gzip|-br|-zstd|-deflate)?", re.ASCII)
+# A copy of a task is only used after a check of its ETag, and by nobody but the client.
+REVALIDATE = {"Cache-Control": "private, no-cache"}
 
 
 def header(description: str) -> dict[str, Any]:
@@ -76,7 +82,7 @@ class TaskIdConverter(IntegerConverter):
     def to_python(self, value: str) -> int:
         """Return the id; a ValidationError, as usual here, would lead to a 405 for some methods."""
         if int(value) > BIGINT_MAX:
-            raise NotFound
+            abort(404, message=str(TaskNotFound(int(value))), reason=TaskNotFound.reason)
         return int(value)
 
 
@@ -123,11 +129,10 @@ def create_task(fields: dict[str, Any], query: dict[str, Any], headers: dict[str
 def get_task(task_id: int) -> Response:
     """Get a task"""
     task = loader.read_task(task_id)
-    # The weak comparison of RFC 9110, section 13.1.2. Without the header nothing is parsed.
-    if "If-None-Match" in request.headers and request.if_none_match.contains_weak(
-        str(task.version)
-    ):
-        return Response(status=304, headers={"ETag": task.etag})
+    if "If-None-Match" in request.headers:  # without it nothing is parsed
+        tags = request.if_none_match
+        if tags.star_tag or task.version in versions(tags):
+            return Response(status=304, headers={"ETag": task.etag, **REVALIDATE})
     return task_response(task)
 
 
@@ -161,11 +166,11 @@ def update_task(fields: dict[str, Any], task_id: int) -> Response:
 @tasks.route("/<task:task_id>", methods=["DELETE"])
 @tasks.response(204)
 @tasks.doc(parameters=[IF_MATCH])
-@errors(401, 404, 412, 503)
+@errors(401, 404, 412, 422, 503)
 def delete_task(task_id: int) -> Response:
     """Delete a task"""
     service.delete_task(task_id, if_match())
-    return Response(status=204)
+    return empty_response(204)
 
 
 @tasks.route("/<task:task_id>/refresh", methods=["POST"])
@@ -182,7 +187,7 @@ def refresh_task(task_id: int) -> Response:
 
 def task_response(task: TaskJSON, status: int = 200) -> Response:
     """Return the response with a task and its ETag."""
-    return json_response(f"{task.json}\n", {"ETag": task.etag}, status)
+    return json_response(f"{task.json}\n", {"ETag": task.etag, **REVALIDATE}, status)
 
 
 def json_response(text: str, headers: dict[str, str], status: int = 200) -> Response:
@@ -191,19 +196,32 @@ def json_response(text: str, headers: dict[str, str], status: int = 200) -> Resp
 
 
 def if_match() -> list[int] | None:
-    """Return the versions that the request's If-Match names, or None for any version."""
+    """Return the versions that the request's If-Match names, or None for any version.
+
+    A weak tag counts, against RFC 9110, section 13.1.1: a proxy weakens ours where it compresses
+    the response, and a version stands for the same task in any encoding.
+    """
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    tags = filter(None, request.if_match.as_set())  # no weak ones: RFC 9110, section 13.1.1
-    return [int(tag) for tag in tags if VERSION.fullmatch(tag) and int(tag) <= BIGINT_MAX]
+    named = versions(request.if_match)
+    if None in named or not named:
+        message = 'Takes ETags of a task, such as "3", or *.'
+        abort(422, errors={"headers": {"If-Match": [message]}})
+    return [version for version in named if version]
+
+
+def versions(tags: ETags) -> set[int | None]:
+    """Return the version that each tag names, and None for tags that name none."""
+    matches = [ETAG_VERSION.fullmatch(tag or "") for tag in tags.as_set(include_weak=True)]
+    return {int(m[1]) if m and int(m[1]) <= BIGINT_MAX else None for m in matches}
 
 
 def list_headers(page: Page) -> dict[str, str]:
     """Return the headers of a page of a list."""
     headers = {}
     if page.next:
-        others = [pair for pair in request.args.items(multi=True) if pair[0] != "cursor"]
-        query = urlencode([*others, ("cursor", str(page.next))])
+        others = query_without_cursor(request)
+        query = f"{others}&cursor={page.next}" if others else f"cursor={page.next}"
         # Not request.base_url, which is an IRI: no header may contain one.
         here = f"{request.scheme}://{request.host}{request.script_root}{request.path}"
         headers["Link"] = f'<{here}?{query}>; rel="next"'

@@ -15,9 +15,10 @@ from requests_cache.models.response import CachedResponse
 from ..config import Settings
 from ..errors import (
     GitHubError,
-    GitHubFailed,
+    GitHubResponseUnusable,
     GitHubTimeout,
     GitHubTokenRejected,
+    GitHubUnreachable,
     RepositoryUnavailable,
     describe,
 )
@@ -177,7 +178,7 @@ class GitHubClient:
                         self._session.cache.delete(self._session.cache_key(url))
                     raise error
                 url = urljoin(url, response.headers["Location"])
-        raise GitHubFailed("GitHub redirected in a loop.")
+        raise GitHubResponseUnusable("GitHub redirected in a loop.")
 
     @contextmanager
     def _slot(self, deadline: float) -> Iterator[None]:
@@ -197,14 +198,14 @@ class GitHubClient:
             if isinstance(error, requests.Timeout) or time.monotonic() >= deadline:
                 raise self._timed_out() from error
             if isinstance(error, requests.ConnectionError):
-                raise GitHubFailed("GitHub can't be reached.") from error
+                raise GitHubUnreachable("GitHub can't be reached.") from error
             if isinstance(error, UnusableRedirect):
-                raise GitHubFailed(str(error)) from error
+                raise GitHubResponseUnusable(str(error)) from error
             if isinstance(error, requests.exceptions.InvalidSchema):
-                raise GitHubFailed(UNSUPPORTED_PROXY) from error
-            raise GitHubFailed("GitHub sent an unusable response.") from error
+                raise GitHubUnreachable(UNSUPPORTED_PROXY) from error
+            raise GitHubResponseUnusable("GitHub sent an unusable response.") from error
         except OSError as error:  # requests' own, before it connects
-            raise GitHubFailed(UNREADABLE_CERTIFICATES) from error
+            raise GitHubUnreachable(UNREADABLE_CERTIFICATES) from error
         if wait := rate_limit(response):
             until = datetime.now(timezone.utc) + wait
             self._session.cache.save_response(response, self._rate_limit_key, until)

@@ -12,7 +12,11 @@ from ..errors import (
     GitHubError,
     GitHubFailed,
     GitHubRateLimited,
+    GitHubResponseUnusable,
     GitHubTokenRejected,
+    GitHubTokenRequired,
+    RepositoryBlocked,
+    RepositoryForbidden,
     RepositoryUnavailable,
 )
 from .repository import printable
@@ -42,7 +46,7 @@ def check_usable(response: requests.Response) -> None:
     if status >= 500:
         raise GitHubFailed(f"GitHub failed with status {status}.")
     if status not in (200, *REDIRECTS, *REFUSALS):
-        raise GitHubFailed(f"GitHub sent an unusable response: status {status}.")
+        raise GitHubResponseUnusable(f"GitHub sent an unusable response: status {status}.")
 
 
 def refusal(response: requests.Response, name: str, *, has_token: bool) -> GitHubError:
@@ -57,23 +61,23 @@ def refusal(response: requests.Response, name: str, *, has_token: bool) -> GitHu
     if response.status_code == 401:
         if has_token:
             return GitHubTokenRejected("GitHub rejected our token; check GITHUB_TOKEN.")
-        return GitHubTokenRejected("GitHub requires a token; set GITHUB_TOKEN.")
+        return GitHubTokenRequired("GitHub requires a token; set GITHUB_TOKEN.")
     if block := _block(response):
-        return RepositoryUnavailable(f"GitHub has blocked {name} ({block}).")
+        return RepositoryBlocked(f"GitHub has blocked {name} ({block}).")
     if response.status_code == 451:
-        return RepositoryUnavailable(f"GitHub has blocked {name} for legal reasons.")
+        return RepositoryBlocked(f"GitHub has blocked {name} for legal reasons.")
     if response.status_code == 403:
         if "repository" in said.lower():
-            return RepositoryUnavailable(f"GitHub forbids access to {name}: {said}")
+            return RepositoryForbidden(f"GitHub forbids access to {name}: {said}")
         return GitHubTokenRejected(f"GitHub refused our request: {said}")
     return RepositoryUnavailable(
         f"{name} does not exist on GitHub, or is private and not visible to our token."
     )
 
 
-def not_github(response: requests.Response) -> GitHubFailed:
+def not_github(response: requests.Response) -> GitHubResponseUnusable:
     """Return the error for a response that GitHub's API would not send."""
-    return GitHubFailed(
+    return GitHubResponseUnusable(
         f"GITHUB_API_BASE sent status {response.status_code} without GitHub's JSON; "
         "check that URL, and any proxy in between."
     )

@@ -14,11 +14,11 @@ from ..database.connection import (
 from ..database.models import MetadataStatus
 from ..database.queries import TaskJSON, Versions
 from ..errors import (
-    DatabaseUnavailable,
     GitHubError,
     PreconditionFailed,
     RepositoryUnavailable,
     TaskNotFound,
+    TooManySearches,
 )
 from ..github.client import GitHubClient
 from ..github.repository import Repository
@@ -102,12 +102,13 @@ def list_tasks(query: dict[str, Any]) -> pagination.Page:
     """Return a page of the tasks that the query's filters select, in its order.
 
     Raises:
-        DatabaseUnavailable: PostgreSQL can't read it now, or SEARCHES_MAX others are searching.
+        DatabaseUnavailable: PostgreSQL can't read it now.
+        TooManySearches: SEARCHES_MAX other requests are searching.
     """
     if "q" not in query["filters"]:
         return _read_page(query)
     if not _searches.acquire(timeout=SEARCH_WAIT):
-        raise DatabaseUnavailable("Too many searches at a time; try again.", retry_after=1)
+        raise TooManySearches("Too many searches at a time; try again.", retry_after=1)
     try:
         return _read_page(query)
     finally:

@@ -1,0 +1,82 @@
+"""URLs: what a proxy says about them, and redirects from a path with a slash at its end."""
+
+import re
+from collections.abc import Collection
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from flask import Flask, Response, request, url_for
+
+PREFIX = re.compile(r"(/[\w.-]+)+", re.ASCII)
+
+
+def init_app(app: Flask) -> None:
+    """Redirect `/tasks/` to `/tasks`, and so on for each path that is served.
+
+    The rule without the slash matches both, so that both have the same checks of access.
+    """
+    app.url_map.strict_slashes = False
+
+    @app.before_request
+    def redirect_to_path_without_slash() -> Response | None:
+        rule = request.url_rule
+        if rule is None or not request.path.endswith("/") or rule.rule.endswith("/"):
+            return None
+        location = url_for(rule.endpoint, **(request.view_args or {})).rstrip("/")
+        if query := request.environ["QUERY_STRING"]:
+            location += f"?{query}"
+        return empty_response(308, {"Location": location})
+
+
+def empty_response(status: int, headers: dict[str, str] | None = None) -> Response:
+    """Return a response without a body, and so without a Content-Type."""
+    response = Response(status=status, headers=headers)
+    del response.headers["Content-Type"]
+    return response
+
+
+class ForwardedHeaders:
+    """WSGI middleware that applies X-Forwarded-For, -Host and -Prefix of the named proxies.
+
+    gunicorn applies their X-Forwarded-Proto. `*` names no proxy, so X-Forwarded-Host is ignored
+    then: a page whose own name resolves to this machine could send a host that is trusted.
+
+    Args:
+        proxies: addresses and networks of proxies, or `*`; gunicorn's `forwarded_allow_ips`.
+    """
+
+    def __init__(self, wsgi_app: Any, proxies: Collection[str]) -> None:
+        self._wsgi_app = wsgi_app
+        self._everyone = "*" in proxies
+        self._networks = [ip_network(proxy) for proxy in proxies if proxy != "*"]
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Call the application."""
+        named = self._is_named(environ["REMOTE_ADDR"])
+        if named or self._everyone:
+            hosts: str = environ.get("HTTP_X_FORWARDED_HOST", "") if named else ""
+            if host := hosts.rpartition(",")[2].strip():  # the nearest proxy's
+                environ["HTTP_HOST"] = host
+            prefix = environ.get("HTTP_X_FORWARDED_PREFIX", "").rstrip("/")
+            if PREFIX.fullmatch(prefix):
+                environ["SCRIPT_NAME"] = prefix
+            if client := self._client(environ):
+                environ["REMOTE_ADDR"] = client
+        return self._wsgi_app(environ, start_response)
+
+    def _is_named(self, peer: str) -> bool:
+        if not peer:  # of a Unix socket: only whoever may open its file can connect
+            return True
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+    def _client(self, environ: dict[str, Any]) -> str:
+        """Return the last address before the named proxies; only a proxy's word counts."""
+        header: str = environ.get("HTTP_X_FORWARDED_FOR", "")
+        addresses = [address.strip() for address in header.split(",")]
+        while len(addresses) > 1 and self._is_named(addresses[-1]):
+            addresses.pop()
+        return addresses[-1]
