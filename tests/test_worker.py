@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
+from http import HTTPStatus
 from pathlib import Path
 
 import psycopg2
@@ -17,7 +18,11 @@ import requests
 from conftest import clear
 from helpers import Service, served, workers
 from raw import LIVE, QUICK, connect, live_seconds, read_response, request, status
+from tracker.api.parsing import QUERY_MAX
 from tracker.demo.github import Fault, GitHub
+from tracker.worker import REQUEST_LINE_MAX
+
+HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -123,34 +128,118 @@ def test_an_unread_body_is_not_taken_for_a_request(one_worker: Service, chunked:
 
 
 @pytest.mark.parametrize(
-    "head",
+    ("reason", "head"),
     [
-        b"nonsense\r\n\r\n",
-        b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n",
-        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        ("malformed_request", b"nonsense"),
+        ("malformed_request", b"GET / HTTP/9.9\r\nHost: localhost"),
+        ("malformed_request", HEAD + b"no colon"),
+        ("malformed_request", HEAD + b"Content-Length: -1"),
+        ("headers_too_large", HEAD + b"X-Long: " + b"x" * 100_000),
+        ("uri_too_long", b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: localhost"),
+        ("expectation_failed", HEAD + b"Expect: much"),
     ],
-    ids=lambda head: head[:20].decode(),
+    ids=lambda value: value[:60].decode() if isinstance(value, bytes) else value,
 )
-def test_a_malformed_request_gets_json_and_the_end(one_worker: Service, head: bytes) -> None:
+def test_a_malformed_request_gets_json_and_the_end(
+    one_worker: Service, reason: str, head: bytes
+) -> None:
     with ExitStack() as stack:
         client = connect(one_worker, stack)
-        client.sendall(head + b"x" * 100_000)  # a reset would discard the response
+        client.sendall(head + b"\r\n\r\n" + b"x" * 100_000)  # a reset would discard the response
         response, _, body = read_response(client).partition(b"\r\n\r\n")
         assert 400 <= status(response) < 500
         lines = response.decode().split("\r\n")
-        assert "Content-Type: application/json" in lines
+        assert {"Content-Type: application/json", "Cache-Control: no-store"} <= set(lines)
         assert any(line.startswith("X-Request-ID: ") for line in lines)
         error = json.loads(body)
-        assert (error["code"], error["message"]) == (
-            status(response),
-            "Request could not be parsed.",
-        )
+        assert error == {
+            "code": status(response),
+            "status": HTTPStatus(status(response)).phrase,
+            "reason": reason,
+            "message": "Request could not be parsed.",
+        }
         while client.recv(1000):
             pass
     assert "Traceback" not in one_worker.log
+
+
+LARGE = 20_000_000  # bytes; more than the kernel buffers
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("path", "expected"), [("/tasks", 413), ("/nope", 404)])
+def test_a_large_body_gets_a_response_and_no_reset(
+    one_worker: Service, connection: str, chunked: bool, path: str, expected: int
+) -> None:
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {LARGE}"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n"
+    head += f"Content-Type: application/json\r\n{framing}\r\n\r\n"
+    body = b"x" * LARGE
+    with ExitStack() as stack:
+        client = connect(one_worker, stack)
+        client.sendall(head.encode())
+        client.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (LARGE, body) if chunked else body)
+        assert status(read_response(client)) == expected
+        if connection == "close":
+            assert client.recv(1) == b""
+        else:
+            client.sendall(LIVE)
+            assert status(read_response(client)) == 200
+
+
+def test_a_large_body_holds_up_nobody(one_worker: Service) -> None:
+    stopped = threading.Event()
+    with ExitStack() as stack:
+        client = connect(one_worker, stack)
+        client.sendall(request("POST", "/nope").replace(b"\r\n\r\n", b"\r\nContent-Length: "))
+        client.sendall(b"%d\r\n\r\n" % 10**12)
+
+        def send() -> None:
+            with suppress(OSError):
+                while not stopped.is_set():
+                    client.sendall(b"x" * 1_000_000)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        assert status(read_response(client)) == 404
+        assert max(live_seconds(one_worker) for _ in range(10)) < QUICK
+        stopped.set()
+        sender.join()
+
+
+def list_request(line: int) -> bytes:
+    """Return a request for the list whose request line has so many bytes."""
+    head, tail = "GET /tasks?tag=", "a HTTP/1.1"
+    return f"{head}{'+' * (line - len(head + tail))}{tail}\r\nHost: localhost\r\n\r\n".encode()
+
+
+def test_a_request_line_has_room_for_the_longest_query(one_worker: Service) -> None:
+    with ExitStack() as stack:
+        client = connect(one_worker, stack)
+        for length, expected in (
+            (len("GET /tasks? HTTP/1.1") + QUERY_MAX, 200),
+            (REQUEST_LINE_MAX, 422),
+            (REQUEST_LINE_MAX + 1, 414),
+        ):
+            client.sendall(list_request(length))
+            assert status(read_response(client)) == expected
+
+
+def test_every_next_link_is_one_that_the_service_takes(one_worker: Service) -> None:
+    word, tags = "語" * 190, [f"{'🎉' * 48}{number:02}" for number in range(20)]
+    task = {"description": word, "tags": tags, "repository": "pallets/flask"}
+    titles = [f"{number}{'🎉' * 199}" for number in range(3)]  # they make the longest cursor
+    for title in titles:
+        created = one_worker.call("POST", "/tasks", json=task | {"title": title})
+        assert created.status_code == 201
+    filters = {"q": word, "tag": tags, "sort": "title", "limit": "1"}
+    response = one_worker.call("GET", "/tasks", params=filters)
+    found = response.json()
+    while next_page := response.links.get("next"):
+        response = requests.get(next_page["url"])
+        found += response.json()
+    assert [task["title"] for task in found] == titles
 
 
 def test_a_flood_of_requests_on_one_connection_holds_up_nobody(one_worker: Service) -> None:

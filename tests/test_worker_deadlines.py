@@ -4,13 +4,13 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 
 from helpers import Service, served, wait_for, workers
-from raw import LIVE, QUICK, connect, live_seconds, read_response, request
+from raw import LIVE, QUICK, connect, live_seconds, read_response, request, status
 
 # gunicorn with shorter deadlines; gevent has to patch before anything else is imported.
 IMPATIENT = """
@@ -72,6 +72,18 @@ def until_refused(client: socket.socket, byte: bytes) -> float:
             time.sleep(0.05)
     except OSError:
         return time.monotonic()
+
+
+def test_the_late_rest_of_a_body_is_not_taken_for_a_request(impatient: Service) -> None:
+    length = b"Content-Length: %d\r\n\r\n" % len(LIVE)
+    with ExitStack() as stack:
+        client = connect(impatient, stack)
+        client.sendall(POST.replace(b"/tasks", b"/nope") + length)
+        assert status(read_response(client)) == 404
+        time.sleep(1.1)  # longer than a body may take
+        with suppress(OSError):  # the connection is closed
+            client.sendall(LIVE)
+            assert client.recv(1000) == b""
 
 
 def test_a_client_that_does_not_read_is_dropped(impatient: Service) -> None:
