@@ -17,6 +17,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from helpers import PATIENCE, ROOT, Service, copy_project, started, wait_for
+from tracker.api.refusals import reasons
 from tracker.config import Settings, SettingsError, load_settings
 
 README = ROOT / "README.md"
@@ -98,6 +99,11 @@ def test_the_api_document_has_every_endpoint_filter_and_status(client: FlaskClie
     }
     needed = operations | parameters | statuses
     assert {name for name in needed if name not in text} == set()
+
+
+def test_the_api_document_has_the_reason_of_every_error() -> None:
+    cells = re.findall(r"^\| [45]\d\d \| (.*?) \|", API.read_text(), re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == reasons()
 
 
 def test_the_configuration_document_is_right_about_each_setting() -> None:

@@ -79,6 +79,7 @@ FORWARDED = {
         (["10.0.0.1", "192.0.2.0/24"], PROXY, "http://localhost:8443/tracker/tasks", "203.0.113.9"),
         (["2001:db8::/32"], "2001:db8::1", "http://localhost:8443/tracker/tasks", "203.0.113.9"),
         (["*"], PROXY, "http://localhost/tracker/tasks", "203.0.113.9"),
+        (["0.0.0.0/0"], PROXY, "http://localhost/tracker/tasks", "203.0.113.9"),
         ([], "", "http://localhost:8443/tracker/tasks", "203.0.113.9"),  # a Unix socket
         ([], PROXY, "http://localhost/tasks", PROXY),
         (["192.0.2.2"], PROXY, "http://localhost/tasks", PROXY),

@@ -1,8 +1,6 @@
 """nginx in front of two instances: one of them ends, and no client sees an error."""
 
 import os
-import re
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,49 +14,18 @@ import pytest
 
 from helpers import (
     CUT,
-    ROOT,
     Held,
     Service,
     free_port,
     judge,
     load,
     served,
-    started,
     wait_for,
     workers,
 )
+from nginx import example, running_nginx
 
 pytestmark = pytest.mark.failure
-
-CONFIGURATION = ROOT / "docs" / "examples" / "nginx.conf"
-# The example belongs in an `http` block; without root, nginx needs folders of its own.
-AROUND = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {example}
-}}
-"""
-
-
-def configuration(folder: Path, port: int, instances: list[int]) -> str:
-    """Return the documented configuration with these ports, and without TLS."""
-    example = CONFIGURATION.read_text()
-    for documented, actual in zip((8001, 8002), instances, strict=True):
-        assert f"127.0.0.1:{documented} " in example
-        example = example.replace(f"127.0.0.1:{documented} ", f"127.0.0.1:{actual} ")
-    example = re.sub(r"ssl_certificate.*;", "", example)
-    assert "listen 443 ssl;" in example
-    example = example.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
-    return AROUND.format(folder=folder, example=example)
 
 
 @dataclass
@@ -82,16 +49,10 @@ class Cluster:
 
 @pytest.fixture
 def cluster(environment: dict[str, str], tmp_path: Path) -> Iterator[Cluster]:
-    program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    if program is None:
-        pytest.skip("nginx is not installed")
-    folder = tmp_path / "nginx"
-    folder.mkdir()
-    ports = [free_port(), free_port(), free_port()]
-    (folder / "nginx.conf").write_text(configuration(folder, ports[0], ports[1:]))
-    command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
-    with started(command, environment, folder / "output", port=ports[0]) as nginx:
-        yield Cluster(nginx, ports[1:], environment, tmp_path)
+    port, first, second = free_port(), free_port(), free_port()
+    configuration = example(port, (first, second))
+    with running_nginx(configuration, environment, tmp_path / "nginx", port) as nginx:
+        yield Cluster(nginx, [first, second], environment, tmp_path)
 
 
 def end(service: Service) -> list[psutil.Process]:

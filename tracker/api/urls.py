@@ -38,8 +38,9 @@ def empty_response(status: int, headers: dict[str, str] | None = None) -> Respon
 class ForwardedHeaders:
     """WSGI middleware that applies X-Forwarded-For, -Host and -Prefix of the named proxies.
 
-    gunicorn applies their X-Forwarded-Proto. `*` names no proxy, so X-Forwarded-Host is ignored
-    then: a page whose own name resolves to this machine could send a host that is trusted.
+    gunicorn applies their X-Forwarded-Proto. `*` and `0.0.0.0/0` name no proxy, so
+    X-Forwarded-Host is ignored with them: a page whose own name resolves to this machine (DNS
+    rebinding) could send a host that is trusted.
 
     Args:
         proxies: addresses and networks of proxies, or `*`; gunicorn's `forwarded_allow_ips`.
@@ -47,8 +48,9 @@ class ForwardedHeaders:
 
     def __init__(self, wsgi_app: Any, proxies: Collection[str]) -> None:
         self._wsgi_app = wsgi_app
-        self._everyone = "*" in proxies
-        self._networks = [ip_network(proxy) for proxy in proxies if proxy != "*"]
+        networks = [ip_network(proxy) for proxy in proxies if proxy != "*"]
+        self._networks = [network for network in networks if network.prefixlen]
+        self._everyone = len(self._networks) < len(proxies)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Call the application."""
