@@ -13,8 +13,13 @@ from tracker.errors import (
     GitHubError,
     GitHubFailed,
     GitHubRateLimited,
+    GitHubResponseUnusable,
     GitHubTimeout,
     GitHubTokenRejected,
+    GitHubTokenRequired,
+    GitHubUnreachable,
+    RepositoryBlocked,
+    RepositoryForbidden,
     RepositoryUnavailable,
 )
 
@@ -24,11 +29,18 @@ ERRORS: dict[str, type[GitHubError]] = {
     **dict.fromkeys(RATE_LIMITS, GitHubRateLimited),
     **dict.fromkeys(TOKEN_REFUSALS, GitHubTokenRejected),
     **dict.fromkeys(REPOSITORY_REFUSALS, RepositoryUnavailable),
-    **dict.fromkeys([*PROXY_RESPONSES, *FAILURES, *WRONG_DOCUMENTS], GitHubFailed),
+    **dict.fromkeys([*PROXY_RESPONSES, *FAILURES, *WRONG_DOCUMENTS], GitHubResponseUnusable),
+    **dict.fromkeys(["500", "502", "503", "503-retry-after"], GitHubFailed),
+    "closed": GitHubUnreachable,
     **dict.fromkeys(SLOW, GitHubTimeout),
-    "403-user-agent": GitHubFailed,  # a page, so it may be a proxy's
+    **dict.fromkeys(["401", "401-must-authenticate"], GitHubTokenRequired),
+    "403": RepositoryForbidden,
+    **dict.fromkeys(["403-block", "451", "451-dmca"], RepositoryBlocked),
+    "403-user-agent": GitHubResponseUnusable,  # a page, so it may be a proxy's
 }
 # A cached response does not hide these.
 REFUSALS = {
-    name for name, error in ERRORS.items() if error in (GitHubTokenRejected, RepositoryUnavailable)
+    name
+    for name, error in ERRORS.items()
+    if issubclass(error, GitHubTokenRejected | RepositoryUnavailable)
 }

@@ -124,7 +124,7 @@ def test_a_long_repeated_key_is_cut_in_the_message(client: FlaskClient) -> None:
 
 
 def test_the_errors_of_a_long_query_are_a_small_response(client: FlaskClient) -> None:
-    query = "&".join(f"unknown-{number}=x" for number in range(1_000))
+    query = "&".join(f"unknown-{number}=x" for number in range(500))
     for url in (f"/tasks?{query}", f"/tasks?{query}&{query}"):
         response = client.get(url)
         assert response.status_code == 422
