@@ -129,6 +129,7 @@ def test_a_missing_schema_is_503_with_the_command(
         response = client.get(path)
         assert response.status_code == 503
         assert "flask db init" in response.get_json()["message"]
+        assert response.get_json()["reason"] == "database_schema_outdated"
     database.close_idle()
 
 
@@ -151,6 +152,7 @@ def test_an_exhausted_pool_is_503(
         done.set()
     assert response.status_code == 503
     assert response.get_json()["message"] == "All database connections are in use; try again."
+    assert response.get_json()["reason"] == "database_pool_exhausted"
     assert client.get("/tasks/1").status_code == 404
 
 
@@ -179,6 +181,7 @@ def test_a_statement_that_waits_too_long_is_503(client: FlaskClient, database_ur
             database.execute_sql("RESET statement_timeout")
     assert response.status_code == 503
     assert response.get_json()["message"] == "Database did not respond in time; try again."
+    assert response.get_json()["reason"] == "database_timeout"
 
 
 def test_an_unexpected_error_is_a_generic_500(app: Flask, caplog: pytest.LogCaptureFixture) -> None:

@@ -96,24 +96,24 @@ def test_a_session_has_our_settings_whatever_the_url_has(database_url: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("sqlstate", "message"),
+    ("sqlstate", "reason", "message"),
     [
-        ("25006", "Database is read-only now; try again later."),
-        ("40P01", "Database was busy with the same tasks; try again."),
-        ("42703", "Database schema is not up to date; run `flask db init`."),
-        ("42P01", "Database schema is not up to date; run `flask db init`."),
-        ("53100", "Database disk is full; try again later."),
-        ("55P03", "Database did not get a lock in time; try again."),
-        ("57014", "Database did not respond in time; try again."),
-        ("57P01", "Database can't be reached; try again."),
+        ("25006", "unavailable", "Database is read-only now; try again later."),
+        ("40P01", "conflict", "Database was busy with the same tasks; try again."),
+        ("42703", "schema_outdated", "Database schema is not up to date; run `flask db init`."),
+        ("42P01", "schema_outdated", "Database schema is not up to date; run `flask db init`."),
+        ("53100", "unavailable", "Database disk is full; try again later."),
+        ("55P03", "timeout", "Database did not get a lock in time; try again."),
+        ("57014", "timeout", "Database did not respond in time; try again."),
+        ("57P01", "unavailable", "Database can't be reached; try again."),
     ],
 )
 def test_an_sqlstate_becomes_a_message_for_the_client(
-    app: Flask, sqlstate: str, message: str
+    app: Flask, sqlstate: str, reason: str, message: str
 ) -> None:
     with pytest.raises(DatabaseUnavailable) as caught, connection():
         _fail(sqlstate)
-    assert str(caught.value) == message
+    assert (caught.value.reason, str(caught.value)) == (f"database_{reason}", message)
     assert caught.value.retry_after == 2
 
 
@@ -144,6 +144,7 @@ def test_a_read_is_retried_once_after_its_connection_broke(app: Flask) -> None:
     broken = {1}
     assert read() == 42
     broken = {3, 4}
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(ConnectionLost) as caught:
         read()
+    assert caught.value.reason == "database_connection_lost"
     assert len(attempts) == 4

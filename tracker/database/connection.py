@@ -9,17 +9,21 @@ import psycopg2.extensions
 from peewee import PeeweeException
 
 from ..config import Settings
-from ..errors import ConnectionLost, DatabaseUnavailable, TransactionConflict
+from ..errors import (
+    ConnectionLost,
+    DatabasePoolExhausted,
+    DatabaseTimeout,
+    TransactionConflict,
+)
 from ..postgres import server as embedded
 from .driver import CONNECT_TIMEOUT, SETTINGS, ResponseTimeout
 from .errors import (
-    CONFLICTS,
     POOL_EXHAUSTED,
     READ_ONLY,
     TIMED_OUT,
     UNREACHABLE,
+    find_problem,
     sqlstate,
-    unavailability,
 )
 from .pool import Pool, PoolExhausted
 
@@ -92,20 +96,18 @@ def connection() -> Iterator[None]:
         opened = database.connect(reuse_if_open=True)
         yield
     except PoolExhausted as error:
-        raise DatabaseUnavailable(POOL_EXHAUSTED, retry_after=RETRY_AFTER) from error
+        raise DatabasePoolExhausted(POOL_EXHAUSTED, retry_after=RETRY_AFTER) from error
     except PeeweeException as error:
         if isinstance(getattr(error, "orig", None), ResponseTimeout):
-            raise DatabaseUnavailable(TIMED_OUT, retry_after=RETRY_AFTER) from error
+            raise DatabaseTimeout(TIMED_OUT, retry_after=RETRY_AFTER) from error
         if not database.is_closed() and database.connection().closed:
             database.close_idle()  # the server has most likely ended those too
             raise ConnectionLost(UNREACHABLE, retry_after=RETRY_AFTER) from error
         if opened and sqlstate(error) == READ_ONLY:
             database.connection().close()  # a session keeps this state from its beginning
             database.close_idle()
-        if message := unavailability(error):
-            conflict = sqlstate(error) in CONFLICTS
-            kind = TransactionConflict if conflict else DatabaseUnavailable
-            raise kind(message, retry_after=RETRY_AFTER) from error
+        if problem := find_problem(error):
+            raise problem.kind(problem.message, retry_after=RETRY_AFTER) from error
         raise
     finally:
         if opened:
@@ -144,6 +146,6 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except PeeweeException as error:
-        if message := unavailability(error):
-            raise DatabaseUnavailable(message, retry_after=RETRY_AFTER) from error
+        if problem := find_problem(error):
+            raise problem.kind(problem.message, retry_after=RETRY_AFTER) from error
         raise

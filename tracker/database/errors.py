@@ -5,14 +5,18 @@ from typing import Any, NamedTuple
 
 from peewee import InterfaceError, OperationalError, PeeweeException
 
-from ..errors import DatabaseUnavailable
+from ..errors import (
+    DatabaseSchemaOutdated,
+    DatabaseTimeout,
+    DatabaseUnavailable,
+    TransactionConflict,
+)
 from .driver import WrongEncoding
 
 READ_ONLY = "25006"
 SERIALIZATION_FAILURE = "40001"
 DEADLOCK = "40P01"
 UNDEFINED_TABLE = "42P01"
-CONFLICTS = {SERIALIZATION_FAILURE, DEADLOCK}
 
 NO_SCHEMA = "Database has no schema; run `flask db init`."
 SCHEMA_OUTDATED = "Database schema is not up to date; run `flask db init`."
@@ -25,10 +29,11 @@ POOLER = "Database pooler changes sessions; its operator has to set DATABASE_PRE
 
 
 class Problem(NamedTuple):
-    """A message for a client, and a remedy for the operator."""
+    """A message and an error for a client, and a remedy for the operator."""
 
     message: str
     remedy: str = ""
+    kind: type[DatabaseUnavailable] = DatabaseUnavailable
 
 
 # By SQLSTATE, or by its class, which are the first two characters:
@@ -46,14 +51,14 @@ PROBLEMS = {
         "Database does not exist; its operator has to create it.",
         "create it with createdb, or correct its name in DATABASE_URL",
     ),
-    SERIALIZATION_FAILURE: Problem(CONFLICT),
-    DEADLOCK: Problem(CONFLICT),
+    SERIALIZATION_FAILURE: Problem(CONFLICT, kind=TransactionConflict),
+    DEADLOCK: Problem(CONFLICT, kind=TransactionConflict),
     "42501": Problem(
         "Database role lacks a privilege; its operator has to grant it.",
         "let the role own the database, or GRANT USAGE, CREATE ON SCHEMA public to it",
     ),
-    UNDEFINED_TABLE: Problem(SCHEMA_OUTDATED),
-    "42703": Problem(SCHEMA_OUTDATED),
+    UNDEFINED_TABLE: Problem(SCHEMA_OUTDATED, kind=DatabaseSchemaOutdated),
+    "42703": Problem(SCHEMA_OUTDATED, kind=DatabaseSchemaOutdated),
     "42P05": Problem(POOLER, "set DATABASE_PREPARED_STATEMENTS=off"),
     "42P07": Problem(
         "Database has other tables; its operator has to choose an empty one.",
@@ -65,9 +70,9 @@ PROBLEMS = {
         "Database has too many connections; try again.",
         "raise max_connections, or lower DATABASE_POOL_SIZE or WEB_CONCURRENCY",
     ),
-    "55P03": Problem("Database did not get a lock in time; try again."),
+    "55P03": Problem("Database did not get a lock in time; try again.", kind=DatabaseTimeout),
     "57": Problem(UNREACHABLE, "try again"),
-    "57014": Problem(TIMED_OUT),
+    "57014": Problem(TIMED_OUT, kind=DatabaseTimeout),
     "57P03": Problem("Database is starting or stopping; try again.", "try again"),
     "58": Problem("Database had a system error; try again later.", "see PostgreSQL's log"),
     "host": Problem(
@@ -98,12 +103,6 @@ def sqlstate(error: PeeweeException) -> str:
     return getattr(getattr(error, "orig", None), "pgcode", None) or ""
 
 
-def unavailability(error: PeeweeException) -> str | None:
-    """Return why the database is unavailable, or None where the statement is to blame."""
-    problem = _problem(error)
-    return problem.message if problem else None
-
-
 def explain(error: Exception, parameters: dict[str, Any]) -> str:
     """Return one line for the operator: PostgreSQL's own reason, its host and port, a remedy.
 
@@ -112,7 +111,7 @@ def explain(error: Exception, parameters: dict[str, Any]) -> str:
     cause = error.__cause__ if isinstance(error, DatabaseUnavailable) else error
     if str(error) in {NO_SCHEMA, SCHEMA_OUTDATED} or not isinstance(cause, PeeweeException):
         return str(error)
-    problem = _problem(cause)
+    problem = find_problem(cause)
     reason = _reason(cause)
     if "connection to server" not in reason:
         host = parameters.get("host") or parameters.get("hostaddr") or "the local socket"
@@ -125,7 +124,8 @@ def is_wrong_encoding(error: Exception) -> bool:
     return isinstance(getattr(error.__cause__, "orig", None), WrongEncoding)
 
 
-def _problem(error: PeeweeException) -> Problem | None:
+def find_problem(error: PeeweeException) -> Problem | None:
+    """Return why the database is unavailable, or None where the statement is to blame."""
     code = sqlstate(error)
     if code:
         return PROBLEMS.get(code) or PROBLEMS.get(code[:2])

@@ -9,7 +9,7 @@ from peewee import PeeweeException
 from playhouse.migrations import Migration, Runner
 
 from ...config import Settings
-from ...errors import DatabaseUnavailable
+from ...errors import DatabaseSchemaOutdated
 from ..connection import RETRY_AFTER, database, new_pool, translated_errors
 from ..driver import UNLIMITED
 from ..errors import NO_SCHEMA, SCHEMA_OUTDATED, UNDEFINED_TABLE, sqlstate
@@ -57,11 +57,11 @@ def check_current(pool: Pool = database) -> list[str]:
         except PeeweeException as error:
             if sqlstate(error) != UNDEFINED_TABLE:
                 raise
-            raise DatabaseUnavailable(NO_SCHEMA, retry_after=RETRY_AFTER) from error
+            raise DatabaseSchemaOutdated(NO_SCHEMA, retry_after=RETRY_AFTER) from error
         applied = {name for (name,) in rows}
         needed = {migration.name for migration in Migration.load_directory(str(FOLDER))}
         if not needed <= applied:
-            raise DatabaseUnavailable(SCHEMA_OUTDATED, retry_after=RETRY_AFTER)
+            raise DatabaseSchemaOutdated(SCHEMA_OUTDATED, retry_after=RETRY_AFTER)
         pool.execute_sql("SELECT 1 FROM tasks LIMIT 1")
     return sorted(applied - needed)
 
