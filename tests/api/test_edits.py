@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -114,6 +115,18 @@ def test_what_get_returned_can_be_changed_and_sent_back(
     copy = client.post("/tasks", json=task).get_json()
     assert (copy["title"], copy["version"]) == (task["title"], 1)
     assert copy["id"] != task["id"]
+
+
+@pytest.mark.parametrize("name", ["TaskInput", "TaskPatch"])
+def test_the_document_allows_a_body_as_get_returned_it(
+    client: FlaskClient, task: dict[str, Any], name: str
+) -> None:
+    components = client.get("/openapi.json").get_json()["components"]
+    schema = {"$ref": f"#/components/schemas/{name}", "components": components}
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    validator.validate(task)
+    assert not validator.is_valid(task | {"prio": "high"})
+    assert not validator.is_valid(task | {"title": 5})
 
 
 @pytest.mark.parametrize(

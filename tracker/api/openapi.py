@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..config import VERSION, Settings
 from .error_handlers import ErrorSchema, handle_http_exception
+from .schemas import READ_ONLY
 
 DESCRIPTION = """\
 Tasks, each linked to a GitHub repository. When a task is created, the service fetches the
@@ -96,6 +97,8 @@ def init_app(app: Flask, settings: Settings, *blueprints: flask_smorest.Blueprin
         api.spec.options["security"] = [{"API_TOKEN": []}]
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
+    for name in ("TaskInput", "TaskPatch"):  # they ignore what GET returned beside their fields
+        components.schemas[name]["patternProperties"] = {f"^({'|'.join(sorted(READ_ONLY))})$": {}}
     app.register_blueprint(docs)
 
 

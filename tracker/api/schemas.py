@@ -112,8 +112,7 @@ class TaskInputSchema(Schema):
         """Ignore the fields that the service sets: what GET returned can be sent back."""
         if not isinstance(data, dict):
             return data
-        read_only = {column.name for column in Task.public_fields()} - self.fields.keys()
-        return {name: value for name, value in data.items() if name not in read_only}
+        return {name: value for name, value in data.items() if name not in READ_ONLY}
 
     @post_load(pass_original=True)
     def use_reference(self, data: dict[str, Any], given: Any, **_: Any) -> dict[str, Any]:
@@ -123,6 +122,9 @@ class TaskInputSchema(Schema):
             if reference.issue is not None and "issue" not in given:
                 data["issue"] = reference.issue
         return data
+
+
+READ_ONLY = {column.name for column in Task.public_fields()} - TaskInputSchema().fields.keys()
 
 
 class TaskPatchSchema(TaskInputSchema):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -51,6 +52,7 @@ class ForwardedHeaders:
         networks = [ip_network(proxy) for proxy in proxies if proxy != "*"]
         self._networks = [network for network in networks if network.prefixlen]
         self._everyone = len(self._networks) < len(proxies)
+        self._is_named = lru_cache(maxsize=1_000)(self._find)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Call the application."""
@@ -66,7 +68,8 @@ class ForwardedHeaders:
                 environ["REMOTE_ADDR"] = client
         return self._wsgi_app(environ, start_response)
 
-    def _is_named(self, peer: str) -> bool:
+    def _find(self, peer: str) -> bool:
+        """Return whether the peer is one of the named proxies."""
         if not peer:  # of a Unix socket: only whoever may open its file can connect
             return True
         try:
