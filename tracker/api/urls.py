@@ -20,8 +20,10 @@ def init_app(app: Flask) -> None:
 
     @app.before_request
     def redirect_to_path_without_slash() -> Response | None:
+        if not request.path.endswith("/"):
+            return None
         rule = request.url_rule
-        if rule is None or not request.path.endswith("/") or rule.rule.endswith("/"):
+        if rule is None or rule.rule.endswith("/"):
             return None
         location = url_for(rule.endpoint, **(request.view_args or {})).rstrip("/")
         if query := request.environ["QUERY_STRING"]:
