@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -53,6 +54,8 @@ def behind_nginx(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[
     configuration += "}"
     environment = {**environment, "TRUSTED_HOSTS": NAME, "WEB_CONCURRENCY": "1"}
     environment["FORWARDED_ALLOW_IPS"] = PROXY
+    if socket.has_dualstack_ipv6():  # its peers look like ::ffff:127.0.0.2
+        environment["HOST"] = "::ffff:127.0.0.1"
     with (
         served(environment, tmp_path / "output", port=instance) as service,
         running_nginx(configuration, environment, tmp_path / "nginx", port) as nginx,

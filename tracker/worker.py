@@ -26,7 +26,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from .api.refusals import unparsed
 from .api.security import DEFAULT_CACHING
-from .api.urls import ForwardedHeaders
+from .api.urls import ForwardedHeaders, unmapped
 from .logs import REQUEST_ID
 
 HEAD_TIMEOUT = 10.0  # seconds from a request's first byte to the end of its head
@@ -105,7 +105,7 @@ class Worker(GeventWorker):
         greenlet = gevent.getcurrent()
         self._clients[greenlet] = bounded = ClientSocket(client, self.cfg.keepalive)
         try:
-            AsyncWorker.handle(self, listener, bounded, addr)
+            AsyncWorker.handle(self, listener, bounded, unmapped(addr))
         finally:
             del self._clients[greenlet]
 

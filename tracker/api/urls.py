@@ -38,6 +38,13 @@ def empty_response(status: int, headers: dict[str, str] | None = None) -> Respon
     return response
 
 
+def unmapped(peer: Any) -> Any:
+    """Return a peer's address, with IPv4 as such: a socket for IPv6 gives it as `::ffff:…`."""
+    if isinstance(peer, tuple):
+        return (peer[0].removeprefix("::ffff:"), *peer[1:])
+    return peer
+
+
 class ForwardedHeaders:
     """WSGI middleware that applies X-Forwarded-For, -Host and -Prefix of the named proxies.
 
