@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from tracker.api.examples import EXAMPLE, PARAMETER_EXAMPLES
+from tracker.api.schemas import ListQuerySchema
+
 ALWAYS = {"400", "403", "500"}
 CALLS_GITHUB = {"502", "503", "504"}
 READS_BODY = {"413", "415", "422"}
@@ -20,6 +23,17 @@ OPERATIONS = {
     ("/health/live", "get"): {"200"},
     ("/health/ready", "get"): {"200", "503"},
 }
+IDS = [
+    "listTasks",
+    "createTask",
+    "getTask",
+    "replaceTask",
+    "updateTask",
+    "deleteTask",
+    "refreshTask",
+    "getLiveness",
+    "getReadiness",
+]
 
 
 @pytest.fixture
@@ -40,36 +54,132 @@ def test_every_operation_declares_all_its_responses(document: dict[str, Any]) ->
     assert found == {key: codes | ALWAYS for key, codes in OPERATIONS.items()}
 
 
-def test_every_operation_has_a_summary_and_shared_error_responses(
-    document: dict[str, Any],
-) -> None:
-    used = set()
-    for path, method in OPERATIONS:
-        operation = document["paths"][path][method]
+def test_every_operation_has_an_id_a_summary_and_a_description(document: dict[str, Any]) -> None:
+    operations = [document["paths"][path][method] for path, method in OPERATIONS]
+    assert [operation["operationId"] for operation in operations] == IDS
+    for operation in operations:
         assert operation["summary"]
-        for code, response in operation["responses"].items():
-            if code >= "400":
-                prefix, _, name = response["$ref"].rpartition("/")
-                assert prefix == "#/components/responses"
-                used.add(name)
-    shared = document["components"]["responses"]
-    assert used == set(shared)
-    for response in shared.values():
-        assert response["description"]
-        schema = response["content"]["application/json"]["schema"]
-        assert schema == {"$ref": "#/components/schemas/Error"}
-    assert "Retry-After" in shared["ServiceUnavailable"]["headers"]
+        assert operation["description"]
+
+
+def test_every_error_has_an_example_of_its_own_status(document: dict[str, Any]) -> None:
+    examples = document["components"]["examples"]
+    for path, method in OPERATIONS:
+        for status, response in document["paths"][path][method]["responses"].items():
+            if status >= "400":
+                content = response["content"]["application/json"]
+                assert content["schema"] == {"$ref": "#/components/schemas/Error"}
+                assert content["examples"]
+                for name, reference in content["examples"].items():
+                    assert reference == {"$ref": f"#/components/examples/{name}"}
+                    assert str(examples[name]["value"]["code"]) == status
+                    assert examples[name]["summary"] in response["description"]
+
+
+def test_every_response_declares_its_headers(document: dict[str, Any]) -> None:
+    needed = {"401": "WWW-Authenticate", "412": "ETag", "503": "Retry-After"}
+    for path, method in OPERATIONS:
+        for status, response in document["paths"][path][method]["responses"].items():
+            declared = {"X-Request-ID", needed.get(status, "X-Request-ID")}
+            assert declared <= response["headers"].keys()
+            for name, reference in response["headers"].items():
+                assert reference == {"$ref": f"#/components/headers/{name}"}
+    headers = document["components"]["headers"]
+    assert headers["X-Total-Count"]["schema"]["type"] == "integer"
+    assert headers["X-Request-ID"]["required"] is True
+
+
+def test_every_parameter_is_shared_and_has_an_example(document: dict[str, Any]) -> None:
+    used = set()
+    for item in document["paths"].values():
+        for part in (item, *(each for each in item.values() if isinstance(each, dict))):
+            used |= {reference["$ref"] for reference in part.get("parameters", [])}
+    parameters = document["components"]["parameters"]
+    assert used == {f"#/components/parameters/{name}" for name in parameters}
+    for name, parameter in parameters.items():
+        assert parameter["name"] == name
+        assert parameter["description"]
+        # Swagger UI sends the example of a parameter, but not one of its schema.
+        required = parameter.get("required", False)
+        assert ("example" in parameter, "examples" in parameter["schema"]) == (
+            required,
+            not required,
+        )
+
+
+def test_the_example_of_each_filter_finds_the_example_of_a_task(client: FlaskClient) -> None:
+    task = client.post("/tasks", json=EXAMPLE).get_json()
+    names = ListQuerySchema().fields.keys() - {"cursor"}
+    assert len(names) > 8
+    for name in names:
+        value = PARAMETER_EXAMPLES[name]
+        text = str(value).lower() if isinstance(value, bool) else value
+        assert client.get("/tasks", query_string={name: text}).get_json() == [task], name
+    page = client.get("/tasks", query_string={"cursor": PARAMETER_EXAMPLES["cursor"]})
+    assert page.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "header", "status"),
+    [("GET", "If-None-Match", 304), ("PUT", "If-Match", 200), ("POST", "Idempotency-Key", 201)],
+)
+def test_the_example_of_each_header_works(
+    client: FlaskClient, method: str, header: str, status: int
+) -> None:
+    created = client.post("/tasks?metadata=optional", json=EXAMPLE)
+    path = "/tasks" if method == "POST" else created.location
+    headers = {header: str(PARAMETER_EXAMPLES[header])}
+    response = client.open(path, method=method, json=EXAMPLE, headers=headers)
+    assert response.status_code == status
+
+
+def test_every_pattern_is_one_for_javascript_too(document: dict[str, Any]) -> None:
+    patterns = re.findall(r"'pattern': '([^']*)'", str(document))
+    assert patterns == ["^[!-~]{1,255}$"]
+
+
+def test_a_choice_is_one_type_wherever_it_is_used(document: dict[str, Any]) -> None:
+    components = document["components"]
+    assert components["schemas"]["Status"]["enum"] == ["open", "in_progress", "done"]
+    assert components["schemas"]["MetadataStatus"]["enum"] == ["current", "pending", "unavailable"]
+    for name in ("Status", "Priority"):
+        fields = [
+            components["schemas"][s]["properties"] for s in ("TaskInput", "TaskPatch", "Task")
+        ]
+        used = [each[name.lower()] for each in fields]
+        used.append(components["parameters"][name.lower()]["schema"])
+        assert {each["$ref"] for each in used} == {f"#/components/schemas/{name}"}
+
+
+def test_a_client_may_meet_new_members_of_a_response(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    closed = {name for name, each in schemas.items() if each.get("additionalProperties") is False}
+    assert closed == {"TaskInput", "TaskPatch"}
+
+
+def test_the_fields_that_the_service_sets_are_read_only(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    fields = schemas["Task"]["properties"]
+    writable = {name for name, field in fields.items() if "readOnly" not in field}
+    assert writable == schemas["TaskInput"]["properties"].keys()
+
+
+def test_the_server_is_the_one_that_was_asked(client: FlaskClient) -> None:
+    asked = client.get("/openapi.json", base_url="https://127.0.0.1:8443/tracker")
+    document: dict[str, Any] = asked.get_json()
+    assert document["servers"] == [{"url": "https://127.0.0.1:8443/tracker"}]
 
 
 def test_the_schemas_have_the_rules(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    assert set(schemas) == {"TaskInput", "TaskPatch", "Task", "Error", "Health"}
+    objects = {"TaskInput", "TaskPatch", "Task", "Error", "Health"}
+    assert set(schemas) == objects | {"Status", "Priority", "MetadataStatus"}
     fields = schemas["TaskInput"]["properties"]
     assert schemas["TaskInput"]["additionalProperties"] is False
     assert schemas["TaskInput"]["required"] == ["repository", "title"]
     assert (fields["title"]["minLength"], fields["title"]["maxLength"]) == (1, 200)
     assert fields["description"]["maxLength"] == 10_000
-    assert fields["status"]["enum"] == ["open", "in_progress", "done"]
+    assert fields["status"]["default"] == "open"
     assert fields["priority"]["default"] == "normal"
     assert fields["tags"]["maxItems"] == 20
     assert fields["due_date"]["format"] == "date"
@@ -79,14 +189,14 @@ def test_the_schemas_have_the_rules(document: dict[str, Any]) -> None:
 
 def test_the_document_has_no_unused_component(document: dict[str, Any]) -> None:
     text = str(document)
-    for kind in ("schemas", "responses", "parameters", "headers"):
+    for kind in ("schemas", "examples", "parameters", "headers"):
         for name in document["components"].get(kind, {}):
             assert f"#/components/{kind}/{name}'" in text, name
 
 
 def test_the_id_in_a_path_is_a_64_bit_number(document: dict[str, Any]) -> None:
-    (parameter,) = document["paths"]["/tasks/{task_id}"]["parameters"]
-    assert parameter["schema"] == {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+    schema = document["components"]["parameters"]["task_id"]["schema"]
+    assert schema == {"type": "integer", "format": "int64", "minimum": 1, "maximum": 2**63 - 1}
 
 
 def test_the_page_loads_only_from_this_server(client: FlaskClient) -> None:

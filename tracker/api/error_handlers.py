@@ -5,12 +5,12 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, jsonify
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 from werkzeug.exceptions import HTTPException
 
 from ..errors import TrackerError, describe
 from .refusals import http_reason, reasons
-from .schemas import doc
+from .schemas import ResponseSchema, doc
 
 logger = logging.getLogger(__name__)
 
@@ -24,25 +24,20 @@ MESSAGES = {
 }
 
 
-class ErrorSchema(Schema):
+class ErrorSchema(ResponseSchema):
     """What failed, and what to do about it."""
 
-    code = fields.Integer(required=True, **doc("HTTP status code.", example=422))
-    status = fields.String(
-        required=True, **doc("Name of the status.", example="Unprocessable Entity")
-    )
+    code = fields.Integer(required=True, **doc("HTTP status code."))
+    status = fields.String(required=True, **doc("Name of the status."))
     reason = fields.String(
         required=True,
         validate=validate.OneOf(reasons()),
-        **doc("Stable word for the failure, for programs.", example="invalid"),
+        **doc("Stable word for the failure, for programs."),
     )
     message = fields.String(required=True, **doc("What failed, and what to do about it."))
     errors = fields.Dict(
         keys=fields.String(),
-        **doc(
-            "Invalid parts of the request, by location and field.",
-            example={"json": {"title": ["Missing data for required field."]}},
-        ),
+        **doc("Invalid parts of the request, by location and field."),
     )
 
 

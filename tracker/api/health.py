@@ -1,7 +1,8 @@
 """Health checks."""
 
 from ..tasks import service
-from .openapi import errors
+from .examples import HEALTH_EXAMPLE
+from .failures import DATABASE, errors
 from .parsing import Blueprint
 from .schemas import HealthSchema
 
@@ -9,19 +10,25 @@ health = Blueprint("health", __name__, url_prefix="/health", description="Health
 
 
 @health.route("/live")
-@health.response(200, HealthSchema)
+@health.response(200, HealthSchema, example=HEALTH_EXAMPLE)
 @health.doc(security=[])
 @errors()
-def live() -> dict[str, str]:
-    """Check that the process responds"""
+def get_liveness() -> dict[str, str]:
+    """Check that the process responds
+
+    Nothing else is checked: restart the process if there is no response.
+    """
     return {"status": "ok"}
 
 
 @health.route("/ready")
-@health.response(200, HealthSchema)
+@health.response(200, HealthSchema, example=HEALTH_EXAMPLE)
 @health.doc(security=[])
-@errors(503)
-def ready() -> dict[str, str]:
-    """Check that the database is reachable and its schema current"""
+@errors(*DATABASE)
+def get_readiness() -> dict[str, str]:
+    """Check that the database is reachable and its schema current
+
+    Send the service no requests while the response is a 503.
+    """
     service.check_ready()
     return {"status": "ok"}

@@ -1,11 +1,22 @@
 """Schemas: what a request may contain, and what a response contains."""
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
 import peewee
-from marshmallow import Schema, ValidationError, fields, missing, post_load, pre_load, validate
+from marshmallow import (
+    EXCLUDE,
+    RAISE,
+    Schema,
+    ValidationError,
+    fields,
+    missing,
+    post_load,
+    pre_load,
+    validate,
+)
 from playhouse.postgres_ext import ArrayField, DateTimeTZField
 
 from ..database.models import (
@@ -26,39 +37,6 @@ from .fields import BoundedList, IsoDate, QueryBoolean, QueryInteger, Repository
 LIMIT_MAX = 100  # tasks on a page
 SEARCH_MAX = 200  # characters
 
-EXAMPLE = {
-    "title": "Read how Flask signals errors",
-    "description": "Start at `handle_user_exception`.",
-    "status": "open",
-    "priority": "high",
-    "tags": ["reading", "flask"],
-    "due_date": "2030-01-31",
-    "repository": "pallets/flask",
-    "issue": 5000,
-}
-PATCH_EXAMPLE = {"status": "done"}
-TASK_EXAMPLE = {
-    "id": 1,
-    **EXAMPLE,
-    "repository_url": "https://github.com/pallets/flask",
-    "issue_url": "https://github.com/pallets/flask/issues/5000",
-    "repository_description": "The Python micro framework for building web applications.",
-    "stars": 70000,
-    "language": "Python",
-    "archived": False,
-    "pushed_at": "2025-11-02T17:08:05.000000Z",
-    "topics": ["flask", "python", "web-framework"],
-    "license": "BSD-3-Clause",
-    "homepage": "https://flask.palletsprojects.com",
-    "fork": False,
-    "visibility": "public",
-    "metadata_status": "current",
-    "metadata_fetched_at": "2030-01-01T09:30:00.250000Z",
-    "version": 1,
-    "created_at": "2030-01-01T09:30:00.300000Z",
-    "updated_at": "2030-01-01T09:30:00.300000Z",
-}
-
 
 def one_of(choices: Iterable[Enum]) -> Any:
     """Return the validator for one of the choices."""
@@ -75,14 +53,14 @@ class TaskInputSchema(Schema):
     """A whole task as a client sends it; a missing field gets its default."""
 
     class Meta:
-        unknown = "raise"
+        unknown = RAISE
 
     title = Text(
         max_length=TITLE_MAX,
         trim=True,
         one_line=True,
         required=True,
-        **doc(Task.title, example=EXAMPLE["title"]),
+        **doc(Task.title),
     )
     description = Text(
         max_length=DESCRIPTION_MAX, allow_none=True, load_default=None, **doc(Task.description)
@@ -97,7 +75,7 @@ class TaskInputSchema(Schema):
     due_date = IsoDate(allow_none=True, load_default=None, **doc(Task.due_date))
     repository = RepositoryName(
         required=True,
-        **doc("GitHub repository, as `owner/name` or a URL of it.", example=EXAMPLE["repository"]),
+        **doc("GitHub repository, as `owner/name` or a URL of it."),
     )
     issue = fields.Integer(
         strict=True,
@@ -159,7 +137,7 @@ class CreateHeadersSchema(Schema):
     key = fields.String(
         data_key="Idempotency-Key",
         validate=validate.Regexp(
-            r"[!-~]{1,255}\Z", error="Must be 1 to 255 visible ASCII characters."
+            "^[!-~]{1,255}$", error="Must be 1 to 255 visible ASCII characters."
         ),
         **doc("A unique value, with which the request can be repeated safely."),
     )
@@ -191,14 +169,18 @@ class ListQuerySchema(Schema):
     sort = fields.String(
         validate=validate.OneOf(SORTS),
         load_default=DEFAULT_SORT,
-        **doc("Order, `-` for descending. Nulls are last; ties are ordered by id the same way."),
+        **doc(
+            "Order, `-` for descending. Nulls are last; ties are ordered by id the same way.",
+            # Without names, generators of clients number the descending ones.
+            x_enum_varnames=[re.sub("^-(.*)", r"\1_descending", sort).upper() for sort in SORTS],
+        ),
     )
     limit = QueryInteger(
         validate=validate.Range(min=1, max=LIMIT_MAX),
         load_default=30,
         **doc("Number of tasks on a page."),
     )
-    cursor = fields.String(load_default=None, **doc('Start of the page, from `rel="next"`.'))
+    cursor = fields.String(**doc('Start of the page, from `rel="next"`.'))
     total = QueryBoolean(
         load_default=False, **doc("Count the tasks of the whole list in `X-Total-Count`.")
     )
@@ -215,7 +197,7 @@ class ListQuerySchema(Schema):
                 raise ValidationError(str(error), "q") from None
         if "repository" in data:
             data["repository"] = data["repository"].name
-        query = {name: data.pop(name) for name in ("sort", "limit", "cursor", "total")}
+        query = {name: data.pop(name, None) for name in ("sort", "limit", "cursor", "total")}
         try:
             text = query["cursor"]
             query["cursor"] = Cursor.parse(text, query["sort"]) if text else None
@@ -227,6 +209,8 @@ class ListQuerySchema(Schema):
 def response_field(column: peewee.Field) -> fields.Field[Any]:
     """Return the field of a response for a column of the model."""
     options: dict[str, Any] = {"required": True, "allow_none": column.null, **doc(column)}
+    if column.name in READ_ONLY:
+        options["metadata"]["readOnly"] = True
     if column.choices:
         return fields.String(validate=one_of(column.choices), **options)
     if isinstance(column, peewee.BigIntegerField | peewee.BigAutoField):
@@ -243,9 +227,18 @@ def response_field(column: peewee.Field) -> fields.Field[Any]:
     return types[type(column)](**options)
 
 
-TaskSchema = Schema.from_dict(
+class ResponseSchema(Schema):
+    """A response; a later version may have more members."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+TaskSchema = ResponseSchema.from_dict(
     {column.name: response_field(column) for column in Task.public_fields()}, name="TaskSchema"
 )
 
 
-HealthSchema = Schema.from_dict({"status": fields.String(required=True)}, name="HealthSchema")
+HealthSchema = ResponseSchema.from_dict(
+    {"status": fields.String(required=True, **doc("Always `ok`."))}, name="HealthSchema"
+)

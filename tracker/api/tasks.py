@@ -15,12 +15,10 @@ from ..errors import TaskNotFound
 from ..github.client import GitHubClient
 from ..tasks import loader, repositories, service
 from ..tasks.pagination import Page
-from .openapi import errors
+from .examples import EXAMPLE, PATCH_EXAMPLE, PATCHED_EXAMPLE, TASK_EXAMPLE
+from .failures import CONDITION, DATABASE, GITHUB, JSON_BODY, TASK, TOKEN, errors
 from .parsing import Blueprint, query_without_cursor
 from .schemas import (
-    EXAMPLE,
-    PATCH_EXAMPLE,
-    TASK_EXAMPLE,
     CreateHeadersSchema,
     CreateQuerySchema,
     ListQuerySchema,
@@ -41,32 +39,23 @@ ETAG_VERSION = re.compile(f"({VERSION.pattern})(-gzip|-br|-zstd|-deflate)?", re.
 REVALIDATE = {"Cache-Control": "private, no-cache"}
 
 
-def header(description: str) -> dict[str, Any]:
-    """Return a response header for the OpenAPI document."""
-    return {"description": description, "schema": {"type": "string"}}
-
-
 def condition(name: str, description: str) -> dict[str, Any]:
     """Return a conditional request header for the OpenAPI document."""
     schema = {"type": "string"}
     return {"in": "header", "name": name, "schema": schema, "description": description}
 
 
-ETAG = {"ETag": header("Version of the task, for If-Match and If-None-Match.")}
-CREATE_HEADERS = {
-    **ETAG,
-    "Location": header("URL of the task."),
-    "Idempotency-Replayed": header("`true` if an earlier request with the key created the task."),
-}
-LIST_HEADERS = {
-    "Link": header('Next page, as `<URL>; rel="next"`, if there is one.'),
-    "X-Total-Count": header("Number of tasks that the filters select, with `total=true`."),
-}
-IF_MATCH = condition("If-Match", "Change the task only if it has this `ETag`; otherwise 412.")
+# Response headers, by the names of their components in the OpenAPI document.
+ETAG = {"ETag": "ETag"}
+CREATE_HEADERS = {name: name for name in ("ETag", "Location", "Idempotency-Replayed")}
+LIST_HEADERS = {name: name for name in ("Link", "X-Total-Count")}
+IF_MATCH = condition(
+    "If-Match", "Change or delete the task only if it has this `ETag`; otherwise 412."
+)
 IF_NONE_MATCH = condition("If-None-Match", "Return 304 without a body if the task has this `ETag`.")
 MERGE_PATCH = {
     "content": {
-        "application/merge-patch+json": {"schema": {"$ref": "#/components/schemas/TaskPatch"}}
+        "application/merge-patch+json": {"schema": TaskPatchSchema, "example": PATCH_EXAMPLE}
     }
 }
 
@@ -88,8 +77,8 @@ class TaskIdConverter(IntegerConverter):
 
 @tasks.route("", methods=["GET"])
 @tasks.arguments(ListQuerySchema(), location="query")
-@tasks.response(200, TaskSchema(many=True), headers=LIST_HEADERS)
-@errors(401, 422, 503)
+@tasks.response(200, TaskSchema(many=True), example=[TASK_EXAMPLE], headers=LIST_HEADERS)
+@errors(*TOKEN, *DATABASE, "malformed_query", "invalid_query")
 def list_tasks(query: dict[str, Any]) -> Response:
     """List tasks
 
@@ -105,7 +94,19 @@ def list_tasks(query: dict[str, Any]) -> Response:
 @tasks.arguments(CreateQuerySchema(), location="query")
 @tasks.arguments(CreateHeadersSchema(), location="headers")
 @tasks.response(201, TaskSchema, example=TASK_EXAMPLE, headers=CREATE_HEADERS)
-@errors(401, 404, 413, 415, 422, 502, 503, 504)
+@errors(
+    *TOKEN,
+    *JSON_BODY,
+    *GITHUB,
+    *DATABASE,
+    "media_type_not_supported",
+    "malformed_query",
+    "invalid_query",
+    "created_task_deleted",
+    "repository_not_found",
+    "idempotency_key_reused",
+    "idempotency_key_in_progress",
+)
 def create_task(fields: dict[str, Any], query: dict[str, Any], headers: dict[str, Any]) -> Response:
     """Create a task
 
@@ -125,9 +126,12 @@ def create_task(fields: dict[str, Any], query: dict[str, Any], headers: dict[str
 @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
 @tasks.alt_response(304, description="The task has the `ETag` of If-None-Match.", headers=ETAG)
 @tasks.doc(parameters=[IF_NONE_MATCH])
-@errors(401, 404, 503)
+@errors(*TASK)
 def get_task(task_id: int) -> Response:
-    """Get a task"""
+    """Get a task
+
+    The response's `ETag` is for If-None-Match in a later request, and for If-Match in a change.
+    """
     task = loader.read_task(task_id)
     if "If-None-Match" in request.headers:  # without it nothing is parsed
         tags = request.if_none_match
@@ -140,25 +144,26 @@ def get_task(task_id: int) -> Response:
 @tasks.arguments(TaskInputSchema(), example=EXAMPLE)
 @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
 @tasks.doc(parameters=[IF_MATCH])
-@errors(401, 404, 412, 413, 415, 422, 502, 503, 504)
+@errors(*TASK, *CONDITION, *JSON_BODY, *GITHUB, "media_type_not_supported", "repository_not_found")
 def replace_task(fields: dict[str, Any], task_id: int) -> Response:
     """Replace a task
 
-    A missing field gets its default. GitHub is called only if the repository changes.
+    A missing field gets its default. GitHub is called only if the repository changes, or if its
+    metadata are not `current`.
     """
     return task_response(service.edit_task(task_id, fields, github, if_match()))
 
 
 @tasks.route("/<task:task_id>", methods=["PATCH"])
 @tasks.arguments(TaskPatchSchema(), example=PATCH_EXAMPLE)
-@tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
+@tasks.response(200, TaskSchema, example=PATCHED_EXAMPLE, headers=ETAG)
 @tasks.doc(parameters=[IF_MATCH], requestBody=MERGE_PATCH)
-@errors(401, 404, 412, 413, 415, 422, 502, 503, 504)
+@errors(*TASK, *CONDITION, *JSON_BODY, *GITHUB, "patch_type_not_supported", "repository_not_found")
 def update_task(fields: dict[str, Any], task_id: int) -> Response:
     """Update a task
 
-    A JSON merge patch: a missing field keeps its value. GitHub is called only if the repository
-    changes.
+    A JSON merge patch: a missing field keeps its value. GitHub is called only if the patch has a
+    repository, and that is another one or its metadata are not `current`.
     """
     return task_response(service.edit_task(task_id, fields, github, if_match()))
 
@@ -166,16 +171,19 @@ def update_task(fields: dict[str, Any], task_id: int) -> Response:
 @tasks.route("/<task:task_id>", methods=["DELETE"])
 @tasks.response(204)
 @tasks.doc(parameters=[IF_MATCH])
-@errors(401, 404, 412, 422, 503)
+@errors(*TASK, *CONDITION)
 def delete_task(task_id: int) -> Response:
-    """Delete a task"""
+    """Delete a task
+
+    An `Idempotency-Key` that created the task stays in use.
+    """
     service.delete_task(task_id, if_match())
     return empty_response(204)
 
 
 @tasks.route("/<task:task_id>/refresh", methods=["POST"])
 @tasks.response(200, TaskSchema, example=TASK_EXAMPLE, headers=ETAG)
-@errors(401, 404, 502, 503, 504)
+@errors(*TASK, *GITHUB)
 def refresh_task(task_id: int) -> Response:
     """Refresh a task's metadata
 

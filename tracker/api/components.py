@@ -1,0 +1,120 @@
+"""Components of the OpenAPI document: everything that operations share, declared once."""
+
+import re
+from enum import Enum
+from typing import Any
+
+from apispec import APISpec, BasePlugin
+from apispec.ext.marshmallow import MarshmallowPlugin
+
+from ..database.models import BIGINT_MAX, MetadataStatus, Priority, Status
+from .examples import PARAMETER_EXAMPLES
+
+ENUMERATIONS: tuple[type[Enum], ...] = (Status, Priority, MetadataStatus)
+
+PATH_PARAMETERS: dict[str, dict[str, Any]] = {
+    "task_id": {
+        "description": "The task's `id`.",
+        "schema": {"type": "integer", "format": "int64", "minimum": 1, "maximum": BIGINT_MAX},
+        "example": 1,
+    },
+}
+
+
+def header(description: str, example: Any, *, required: bool = True, **schema: Any) -> Any:
+    """Return a response header; `required` ones are in every response that declares them."""
+    return {
+        "description": description,
+        "required": required,
+        "schema": {"type": "string", **schema},
+        "example": example,
+    }
+
+
+HEADERS = {
+    "ETag": header("Version of the task, for If-Match and If-None-Match.", '"1"'),
+    "Location": header("URL of the task.", "/tasks/1"),
+    "Idempotency-Replayed": header(
+        "`true` if an earlier request with the key created the task.", "true", required=False
+    ),
+    "Link": header(
+        'Next page, as `<URL>; rel="next"`, if there is one.',
+        '<http://127.0.0.1:8000/tasks?limit=1&cursor=WyItc3RhcnMiLDg5MDAwLDJd>; rel="next"',
+        required=False,
+    ),
+    "X-Total-Count": header(
+        "Number of tasks that the filters select, with `total=true`.",
+        6,
+        required=False,
+        type="integer",
+        format="int64",
+        minimum=0,
+    ),
+    "X-Request-ID": header(
+        "ID of the request, which the log has too. It is the request's own X-Request-ID, if any.",
+        "b7795bea50ceec2ed514de474aab55ff",
+    ),
+    "WWW-Authenticate": header("How to authenticate.", 'Bearer realm="tasks"'),
+    "Accept-Patch": header(
+        "Types of a PATCH's body.", "application/json, application/merge-patch+json"
+    ),
+    "Retry-After": header("Seconds to wait.", 1, type="integer", minimum=1),
+}
+
+
+class Conventions(BasePlugin):
+    """apispec plugin for what each operation has: an ID, shared parameters, X-Request-ID."""
+
+    def init_spec(self, spec: APISpec) -> None:
+        """Register the headers, and have enumerations shared."""
+        super().init_spec(spec)
+        self.components = spec.components
+        for name, component in HEADERS.items():
+            spec.components.header(name, component, lazy=True)
+        for plugin in spec.plugins:
+            if isinstance(plugin, MarshmallowPlugin):
+                converter: Any = plugin.converter
+                converter.add_attribute_function(share_enumeration)
+
+    def path_helper(
+        self, path: Any = None, operations: Any = None, parameters: Any = None, **_: Any
+    ) -> None:
+        """Describe the parameters of a path."""
+        for parameter in parameters:
+            parameter.update(PATH_PARAMETERS[parameter["name"]])
+        self._share(parameters)
+
+    def operation_helper(self, path: Any = None, operations: Any = None, **kwargs: Any) -> None:
+        """Complete the operations of a view, whose ID is the view's name: `listTasks`."""
+        for operation in operations.values():
+            name = kwargs["rule"].endpoint.rpartition(".")[2]
+            operation["operationId"] = re.sub("_([a-z])", lambda found: found[1].upper(), name)
+            for parameter in operation.get("parameters", []):
+                # An example of the parameter itself would become its value in Swagger UI.
+                parameter["schema"]["examples"] = [PARAMETER_EXAMPLES[parameter["name"]]]
+            self._share(operation.get("parameters", []))
+            for response in operation["responses"].values():
+                response.setdefault("headers", {})["X-Request-ID"] = "X-Request-ID"
+            operation["responses"] = dict(sorted(operation["responses"].items()))
+
+    def _share(self, parameters: list[Any]) -> None:
+        """Replace parameters by the names of components; one that differs stays as it is."""
+        for index, parameter in enumerate(parameters):
+            name = parameter["name"]
+            if self.components.parameters.setdefault(name, parameter) == parameter:
+                parameters[index] = name
+
+
+def share_enumeration(converter: Any, _field: Any, ret: dict[str, Any]) -> dict[str, str]:
+    """Return a reference to the schema of an enumeration, so that clients get one type for it."""
+    for enumeration in ENUMERATIONS:
+        values = [member.value for member in enumeration]
+        if ret.get("enum") == values:
+            name, schemas = enumeration.__name__, converter.spec.components.schemas
+            schemas[name] = {
+                "type": ret.pop("type"),
+                "enum": ret.pop("enum"),
+                "description": enumeration.__doc__,
+            }
+            return {"$ref": f"#/components/schemas/{name}"}
+    return {}

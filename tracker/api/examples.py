@@ -1,0 +1,63 @@
+"""Examples in the OpenAPI document; each one works against the demo."""
+
+from datetime import datetime, timezone
+
+from ..tasks.pagination import DEFAULT_SORT, Cursor
+
+EXAMPLE = {
+    "title": "Read how Flask signals errors",
+    "description": "Start at `handle_user_exception`.",
+    "status": "open",
+    "priority": "high",
+    "tags": ["reading", "flask"],
+    "due_date": "2030-01-31",
+    "repository": "pallets/flask",
+    "issue": 5000,
+}
+PATCH_EXAMPLE = {"status": "done"}
+TASK_EXAMPLE = {
+    "id": 1,
+    **EXAMPLE,
+    "repository_url": "https://github.com/pallets/flask",
+    "issue_url": "https://github.com/pallets/flask/issues/5000",
+    "repository_description": "The Python micro framework for building web applications.",
+    "stars": 70000,
+    "language": "Python",
+    "archived": False,
+    "pushed_at": "2025-09-14T17:08:05.000000Z",
+    "topics": ["flask", "jinja", "pallets", "python", "web-framework", "werkzeug", "wsgi"],
+    "license": "BSD-3-Clause",
+    "homepage": "https://flask.palletsprojects.com",
+    "fork": False,
+    "visibility": "public",
+    "metadata_status": "current",
+    "metadata_fetched_at": "2030-01-01T09:30:00.250000Z",
+    "version": 1,
+    "created_at": "2030-01-01T09:30:00.300000Z",
+    "updated_at": "2030-01-01T09:30:00.300000Z",
+}
+PATCHED_EXAMPLE = {
+    **TASK_EXAMPLE,
+    **PATCH_EXAMPLE,
+    "version": 2,
+    "updated_at": "2030-01-01T10:00:00.000000Z",
+}
+HEALTH_EXAMPLE = {"status": "ok"}
+PARAMETER_EXAMPLES = {
+    "If-Match": '"1"',
+    "If-None-Match": '"1"',
+    "Idempotency-Key": "nightly-2030-01-01",
+    "metadata": "optional",
+    "status": "open",
+    "priority": "high",
+    "tag": ["reading"],
+    "repository": "pallets/flask",
+    "archived": False,
+    "metadata_status": "current",
+    "due_before": "2030-02-01",
+    "q": "flask err",
+    "sort": "-stars",
+    "limit": 10,
+    "cursor": str(Cursor(DEFAULT_SORT, datetime(2030, 1, 1, tzinfo=timezone.utc), 1)),
+    "total": True,
+}
