@@ -1,0 +1,105 @@
+"""Swagger UI in a browser: each operation can be tried out as it is prefilled."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from helpers import PATIENCE, Service, copy_project, started, wait_for
+
+pytestmark = pytest.mark.slow
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Without these the browser itself calls its maker's servers.
+QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+# Each operation with a media type of its body and its status, in an order in which the task exists.
+OPERATIONS = [
+    ("tasks-listTasks", None, "200"),
+    ("tasks-createTask", "application/json", "201"),
+    ("tasks-getTask", None, "200"),
+    ("tasks-refreshTask", None, "200"),
+    ("tasks-replaceTask", "application/json", "200"),
+    ("tasks-updateTask", "application/json", "200"),
+    ("tasks-updateTask", "application/merge-patch+json", "200"),
+    ("tasks-deleteTask", None, "204"),
+    ("health-getLiveness", None, "200"),
+    ("health-getReadiness", None, "200"),
+]
+
+
+@pytest.fixture
+def chromium() -> str:
+    """The path of a browser."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"none of the browsers {', '.join(BROWSERS)} is installed")
+    return path
+
+
+@pytest.fixture
+def demo(chromium: str, tmp_path: Path) -> Iterator[Service]:
+    """A fresh demo, from a copy of the project."""
+    project = copy_project(tmp_path / "project")
+    command = [sys.executable, "-m", "flask", "demo"]
+    with started(command, {"PATH": ""}, tmp_path / "output", project) as service:
+        wait_for(service.answers)
+        yield service
+
+
+@pytest.fixture
+def page(chromium: str, demo: Service) -> Iterator[Page]:
+    """A page of a browser that fails if the page writes an error, or calls another server."""
+    sandbox = os.getuid() != 0  # Chromium has none for root
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, chromium_sandbox=sandbox, args=QUIET
+        )
+        address = f"http://127.0.0.1:{demo.port}/"
+        page = browser.new_page(base_url=address)
+        page.set_default_timeout(PATIENCE * 1000)
+        problems: list[str] = []
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        urls: list[str] = []
+        page.on("request", lambda request: urls.append(request.url))
+        yield page
+        browser.close()
+    assert problems == []
+    assert [url for url in urls if not url.startswith((address, "data:"))] == []
+
+
+def test_each_operation_can_be_tried_out_as_it_is_prefilled(page: Page, demo: Service) -> None:
+    for operation, media_type, status in OPERATIONS:
+        before = task(demo)
+        page.goto("/docs")
+        assert try_out(page, operation, media_type) == [status], operation
+        if operation == "tasks-updateTask":
+            changed = {name for name in before if before[name] != task(demo)[name]}
+            assert changed == {"status", "version", "updated_at"}
+            assert demo.call("PATCH", "/tasks/1", json={"status": "open"}).status_code == 200
+    shown = page.eval_on_selector_all(".opblock", "blocks => blocks.map(block => block.id)")
+    assert set(shown) == {f"operations-{operation}" for operation, *_ in OPERATIONS}
+
+
+def task(demo: Service) -> dict[str, Any]:
+    """Return the task that the examples are about."""
+    found: dict[str, Any] = demo.call("GET", "/tasks/1").json()
+    return found
+
+
+def try_out(page: Page, operation: str, media_type: str | None) -> list[str]:
+    """Execute an operation as it is prefilled; return the words that the page shows as status."""
+    block = page.locator(f"#operations-{operation}")
+    block.locator(".opblock-summary-control").click()
+    block.get_by_role("button", name="Try it out").click()
+    if media_type:
+        block.get_by_label("Request content type").select_option(media_type)
+    block.get_by_role("button", name="Execute").click()
+    status = block.locator(".live-responses-table .response .response-col_status")
+    expect(status).to_be_visible()
+    return status.inner_text().split()
