@@ -60,9 +60,7 @@ def one_of(column: str, choices: type[Enum]) -> Any:
     return Check(f"{column} IN ({values})", name=f"tasks_{column}_known")
 
 
-PRIORITY_RANK = SQL(
-    f"array_position(ARRAY[{', '.join(repr(choice.value) for choice in Priority)}], priority)"
-)
+_PRIORITIES = SQL(f"ARRAY[{', '.join(repr(choice.value) for choice in Priority)}]")
 _ISSUE_URL = "repository_url || '/issues/' || issue"
 _SEARCH = "search_vector(ARRAY[title, description, repository, repository_description] || tags)"
 
@@ -118,6 +116,11 @@ class Task(Model):
     updated_at = DateTimeTZField(
         constraints=[SQL("DEFAULT now()")], help_text="Time of the last change."
     )
+    tag_keys = ArrayField(
+        TextField,
+        index=False,
+        constraints=[SQL("GENERATED ALWAYS AS (lower_tags(tags)) STORED")],
+    )
     search = TSVectorField(
         index=False, constraints=[SQL(f"GENERATED ALWAYS AS ({_SEARCH}) STORED")]
     )
@@ -163,28 +166,33 @@ class Task(Model):
     @classmethod
     def public_fields(cls) -> list[Field]:
         """Return the fields that a response has, in its order."""
-        internal = {"repository_id", "search"}
+        internal = {"repository_id", "tag_keys", "search"}
         return [field for field in cls._meta.sorted_fields if field.name not in internal]
 
 
 # GitHub's names are ASCII: this reads them as Python's lower() does, whatever the locale.
 repository_key = fn.lower(Task.repository.collate('"C"'))
-tag_keys = fn.lower_tags(Task.tags)
 title_key = NodeList((fn.title_key(Task.title), SQL('COLLATE "C"')))  # as people sort
+
+
+def priority_rank(priority: Any) -> Any:
+    """Return the expression by which priorities are sorted."""
+    return fn.array_position(_PRIORITIES, priority)
+
 
 for _name, _definition in {
     "tasks_repository_id": "(repository_id, repository)",
     "tasks_created_at": "(created_at, id)",
     "tasks_updated_at": "(updated_at, id)",
     "tasks_due_date": "(due_date, id)",
-    "tasks_priority": f"({PRIORITY_RANK.sql}, id)",
+    "tasks_priority": f"(array_position({_PRIORITIES.sql}, priority), id)",
     "tasks_stars": "(stars, id)",
     "tasks_pushed_at": "(pushed_at, id)",
     "tasks_title": """(title_key(title) COLLATE "C", id)""",
     "tasks_repository": """(lower(repository COLLATE "C"), id)""",
     "tasks_archived": "(created_at, id) WHERE archived",
     "tasks_metadata_not_current": "(created_at, id) WHERE metadata_status <> 'current'",
-    "tasks_tags": "USING gin (lower_tags(tags))",
+    "tasks_tags": "USING gin (tag_keys)",
     "tasks_search": "USING gin (search)",
 }.items():
     Task.add_index(SQL(f"CREATE INDEX {_name} ON tasks {_definition}"))

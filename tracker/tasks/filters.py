@@ -9,7 +9,7 @@ from typing import Any
 from peewee import Cast, Expression, ModelSelect, fn
 
 from ..database.compiled import parameter
-from ..database.models import Task, repository_key, tag_keys
+from ..database.models import Task, priority_rank, repository_key
 from ..database.queries import current_names
 
 
@@ -23,8 +23,8 @@ class Filter:
 
 FILTERS = {
     "status": Filter(Task.status == parameter("status")),
-    "priority": Filter(Task.priority == parameter("priority")),
-    "tag": Filter(Expression(tag_keys, "@>", fn.lower_tags(parameter("tag")))),
+    "priority": Filter(priority_rank(Task.priority) == priority_rank(parameter("priority"))),
+    "tag": Filter(Expression(Task.tag_keys, "@>", fn.lower_tags(parameter("tag")))),
     "repository": Filter(repository_key == fn.ANY(parameter("repository")), current_names),
     "archived": Filter(Task.archived == parameter("archived")),
     "metadata_status": Filter(Task.metadata_status == parameter("metadata_status")),

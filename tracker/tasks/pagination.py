@@ -11,12 +11,12 @@ from typing import Any
 from peewee import SQL, ModelSelect, Select, Tuple, fn
 
 from ..database.compiled import CompiledQuery, parameter
-from ..database.models import BIGINT_MAX, PRIORITY_RANK, Priority, Task, title_key
+from ..database.models import BIGINT_MAX, Priority, Task, priority_rank, title_key
 from ..database.queries import json_columns
 from .filters import apply_filters, filter_condition, filter_values
 
 DEFAULT_SORT = "-created_at"
-WALK = 10_000  # tasks that a search looks at in the order of the list; some 20 ms
+WALK = 10_000  # tasks to look at in the order of the list; some 20 ms
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ SORT_COLUMNS = {
     "created_at": SortColumn(Task.created_at, _time),
     "updated_at": SortColumn(Task.updated_at, _time),
     "due_date": SortColumn(Task.due_date, _date, nullable=True),
-    "priority": SortColumn(PRIORITY_RANK, _rank),
+    "priority": SortColumn(priority_rank(Task.priority), _rank),
     "stars": SortColumn(Task.stars, _number, nullable=True),
     "pushed_at": SortColumn(Task.pushed_at, _time, nullable=True),
     "title": SortColumn(title_key, _text, to_key=fn.title_key),
@@ -197,13 +197,13 @@ def _queries(
 ) -> list[Any]:
     """Return queries of the tasks that the filters select, in the order of the keys.
 
-    PostgreSQL can't know how many tasks a search finds, and takes every rare word for a common
-    one: it would walk through the index of the sort to its end. So a search walks WALK tasks
-    only. If that does not fill the page, the tasks found are few, and are read and sorted.
+    PostgreSQL takes a rare word or tag for a common one: it would walk through the index of the
+    sort to its end. So these walk WALK tasks only. If that does not fill the page, the tasks found
+    are few, and are read and sorted.
     """
     order = [key.desc() if descending else key.asc() for key in keys]
     json = json_columns()[2]
-    if "q" not in filters or "repository" in filters:  # a repository's tasks are few
+    if "repository" in filters or not {"q", "tag"}.intersection(filters):
         return [apply_filters(tasks.select(json), filters).order_by(*order)]
     selected = filter_condition(filters).alias("selected")
     walked = tasks.select(SQL("*"), selected).order_by(*order).limit(SQL(str(WALK)))

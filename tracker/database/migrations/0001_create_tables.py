@@ -14,7 +14,7 @@ INDEXES = {
     "tasks_repository": '(lower(repository COLLATE "C"), id)',
     "tasks_archived": "(created_at, id) WHERE archived",
     "tasks_metadata_not_current": "(created_at, id) WHERE metadata_status <> 'current'",
-    "tasks_tags": "USING gin (lower_tags(tags))",
+    "tasks_tags": "USING gin (tag_keys)",
     "tasks_search": "USING gin (search)",
 }
 INVISIBLE = (
@@ -61,16 +61,26 @@ FOLD = f"""translate(
     {LOWER % f"regexp_replace(normalize(%s, NFKD), '[{MARKS}]', '', 'g')"}, 'ıøłđðħŧς', 'iolddhtσ'
 )"""
 FUNCTIONS = (
-    f"""
+    rf"""
 CREATE FUNCTION lower_tags(tags text[]) RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
-    SELECT coalesce(array_agg({LOWER % "tag"}), '{{}}') FROM unnest(tags) AS tag
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $function$
+DECLARE
+    joined text := array_to_string(tags, E'\n');
+BEGIN
+    IF octet_length(joined) = char_length(joined) THEN
+        joined := lower(joined COLLATE "C");
+    ELSE
+        joined := {LOWER % "joined"};
+    END IF;
+    RETURN string_to_array(joined, E'\n');
+END
 $function$
 """,
     rf"""
 CREATE FUNCTION title_key(title text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
-    SELECT {FOLD % "title"} || E'\u0001' || title
+    SELECT CASE WHEN octet_length(title) = char_length(title) THEN lower(title COLLATE "C")
+    ELSE {FOLD % "title"} END || E'\u0001' || title
 $function$
 """,
     rf"""
@@ -129,6 +139,7 @@ def up(migrator: Any, db: Any) -> None:
             version BIGINT NOT NULL DEFAULT 1,
             created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
             updated_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+            tag_keys TEXT[] NOT NULL GENERATED ALWAYS AS (lower_tags(tags)) STORED,
             search TSVECTOR NOT NULL GENERATED ALWAYS AS (
                 search_vector(
                     ARRAY[title, description, repository, repository_description] || tags
@@ -170,7 +181,7 @@ def up(migrator: Any, db: Any) -> None:
         db.execute_sql(f"CREATE INDEX {name} ON tasks {definition}")
     # With fewer, a rare tag or word counts as a common one in a table of millions.
     db.execute_sql("ALTER TABLE tasks ALTER search SET STATISTICS 1000")
-    db.execute_sql("ALTER INDEX tasks_tags ALTER COLUMN 1 SET STATISTICS 1000")
+    db.execute_sql("ALTER TABLE tasks ALTER tag_keys SET STATISTICS 1000")
     db.execute_sql("""
         CREATE TABLE idempotency_keys (
             key TEXT PRIMARY KEY,
