@@ -207,6 +207,7 @@ def test_searches_leave_connections_to_other_requests(
         response = client.get("/tasks?q=a")
         assert response.status_code == 503
         assert response.get_json()["message"] == "Too many searches at a time; try again."
+        assert response.get_json()["reason"] == "too_many_searches"
         with connection():
             assert database.execute_sql("SELECT 1").fetchone() == (1,)
         other.rollback()
