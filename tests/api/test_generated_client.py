@@ -27,6 +27,7 @@ from tracker_client.api.tasks import (
 )
 from tracker_client.models import (
     Error,
+    ErrorReason,
     Health,
     ListTasksSort,
     MetadataStatus,
@@ -77,7 +78,7 @@ updated = task(update_task.sync(created.id, client=client, body=patch, if_match=
 assert (updated.status, updated.version) == (Status.DONE, 2)
 refused = update_task.sync(created.id, client=client, body=patch, if_match='"1"')
 assert isinstance(refused, Error)
-assert (refused.code, refused.status) == (412, "Precondition Failed")
+assert (refused.code, refused.reason) == (412, ErrorReason.PRECONDITION_FAILED)
 
 refreshed = task(refresh_task.sync(created.id, client=client))
 assert refreshed.version == 2

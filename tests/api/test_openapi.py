@@ -119,6 +119,14 @@ def test_the_example_of_each_filter_finds_the_example_of_a_task(client: FlaskCli
     assert page.status_code == 200
 
 
+def test_the_example_of_a_link_leads_to_a_page(
+    client: FlaskClient, document: dict[str, Any]
+) -> None:
+    example = document["components"]["headers"]["Link"]["example"]
+    (url,) = re.findall('<(.*)>; rel="next"', example)
+    assert client.get(url).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "header", "status"),
     [("GET", "If-None-Match", 304), ("PUT", "If-Match", 200), ("POST", "Idempotency-Key", 201)],

@@ -39,7 +39,8 @@ HEADERS = {
     ),
     "Link": header(
         'Next page, as `<URL>; rel="next"`, if there is one.',
-        '<http://127.0.0.1:8000/tasks?limit=1&cursor=WyItc3RhcnMiLDg5MDAwLDJd>; rel="next"',
+        "<http://127.0.0.1:8000/tasks?sort=-stars&limit=1&cursor=WyItc3RhcnMiLDg5MDAwLDJd>; "
+        'rel="next"',
         required=False,
     ),
     "X-Total-Count": header(
