@@ -94,7 +94,7 @@ def test_a_restore_that_fails_changes_nothing(
     later = tasks(url)
     with closing(psycopg2.connect(url)) as other:
         if kind == "locked":
-            monkeypatch.setattr("tracker.cli.backup.LOCK_TIMEOUT", 0.2)
+            monkeypatch.setattr("tracker.cli.backup.RESTORE_LOCK_TIMEOUT", 0.2)
             other.cursor().execute("LOCK TABLE tasks IN ACCESS SHARE MODE")
         elif kind == "needed":
             execute(url, "CREATE VIEW needs AS SELECT * FROM other")

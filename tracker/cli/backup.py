@@ -25,7 +25,7 @@ TABLES = [
     *(model._meta.table_name for model in (Task, FormerName, IdempotencyKey)),
     migrations.HISTORY,
 ]
-LOCK_TIMEOUT = 10  # seconds until a restore gives up to wait for other sessions
+RESTORE_LOCK_TIMEOUT = 10  # seconds that a restore waits for other sessions
 
 
 @click.command("dump")
@@ -69,9 +69,10 @@ def callers_path(file: str) -> Path:
 
 def check_empty(settings: Settings) -> None:
     """Raise TrackerError if the database has tasks."""
-    table = Task._meta.table_name
     with new_pool(settings) as pool:
-        if pool.table_exists(table) and pool.execute_sql(f"SELECT 1 FROM {table}").fetchone():  # noqa: S608
+        if not pool.table_exists(Task._meta.table_name):
+            return
+        if pool.execute_sql("SELECT 1 FROM tasks LIMIT 1").fetchone():
             raise TrackerError("the database has tasks; use --replace to delete them and restore")
 
 
@@ -107,7 +108,7 @@ def restore_file(settings: Settings, file: Path, folder: Path) -> None:
         "psql",
         *("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"),
         *database_options(settings),
-        f"--command=SET lock_timeout = '{LOCK_TIMEOUT}s'",
+        f"--command=SET lock_timeout = '{RESTORE_LOCK_TIMEOUT}s'",
         # The dump need not have each table of this version.
         f"--command=DROP TABLE IF EXISTS {', '.join(TABLES)}",
         *scripts,

@@ -18,7 +18,7 @@ from ..pool import Pool
 FOLDER = Path(__file__).parent
 HISTORY = "schema_migration"  # table of applied migrations
 ADVISORY_LOCK = 0x6974_7472_6163_6B72  # "ittrackr"; any number that no one else uses
-POLL_INTERVAL = 0.1  # seconds
+LOCK_POLL_INTERVAL = 0.1  # seconds
 
 
 def upgrade(settings: Settings) -> list[str]:
@@ -85,7 +85,7 @@ def locked(settings: Settings) -> Iterator[None]:
     with new_pool(settings, UNLIMITED) as pool, pool.atomic():
         lock = "SELECT pg_try_advisory_xact_lock(%s)"
         while not pool.execute_sql(lock, (ADVISORY_LOCK,)).fetchone()[0]:
-            time.sleep(POLL_INTERVAL)
+            time.sleep(LOCK_POLL_INTERVAL)
         yield
 
 
