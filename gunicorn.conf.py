@@ -57,7 +57,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
 
 def on_starting(server: Any) -> None:
-    """Start the embedded database, if it is used, in the master."""
+    """Start the embedded database in the master, if it is used, and check the database."""
     if server.cfg.is_ssl:
         sys.exit("error: gunicorn's TLS options are not supported; put a proxy with TLS in front")
     if server.cfg.worker_class_str != worker_class:
@@ -65,17 +65,15 @@ def on_starting(server: Any) -> None:
     master.end_with_terminal(server)
     server.LISTENERS = listen(server)
     folder = settings.embedded_folder
-    if folder is None:
-        check_database(server)
-        return
     stack = ExitStack()
     atexit.register(stack.close)
     try:
         stack.enter_context(embedded.running(folder))
-        for name in migrations.upgrade(settings):
+        for name in migrations.upgrade(settings) if folder else ():
             server.log.info("Applied migration %s", name)
-    except (EmbeddedPostgresError, TrackerError) as error:
-        sys.exit(f"error: {error}")
+        check_database(server)
+    except (EmbeddedPostgresError, TrackerError, PeeweeException) as error:
+        sys.exit(f"error: {explain(error, connection_parameters(settings))}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 
@@ -85,9 +83,9 @@ def check_database(server: Any) -> None:
     try:
         newer = migrations.check(settings)
     except (DatabaseUnavailable, PeeweeException) as error:
-        reason = explain(error, connection_parameters(settings))
         if is_wrong_encoding(error):
-            sys.exit(f"error: {reason}")
+            raise  # no waiting mends it
+        reason = explain(error, connection_parameters(settings))
         server.log.error("%s", reason)  # noqa: TRY400  the line names the cause
     else:
         if newer:

@@ -79,6 +79,14 @@ CAUSES = {
         "Database is starting or stopping; try again.",
         response=error_response("57P03", "the database system is starting up"),
     ),
+    "server with another language": Cause(
+        "Passwort-Authentifizierung für Benutzer »a« fehlgeschlagen",
+        "see PostgreSQL's log",
+        "Database refuses connections; try again later.",
+        response=error_response(
+            "28P01", "Passwort-Authentifizierung für Benutzer »a« fehlgeschlagen"
+        ),
+    ),
     "too many connections": Cause(
         "too many connections for role",
         "DATABASE_POOL_SIZE",

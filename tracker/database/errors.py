@@ -79,6 +79,9 @@ PROBLEMS = {
         "Database host can't be found; try again.",
         "check the host in DATABASE_URL, and percent-encode : / ? # @ % in its password",
     ),
+    "refusal": Problem(
+        "Database refuses connections; try again later.", "see PostgreSQL's log, or the pooler's"
+    ),
     "tls": Problem(
         "Database and service disagree about TLS; its operator has to correct DATABASE_URL.",
         "check sslmode and sslrootcert in DATABASE_URL, such as ?sslmode=require",
@@ -95,6 +98,7 @@ CONNECT_FAILURES = {
     r"database system is|not yet accepting connections": "57P03",
     r"permission denied for database": "42501",
     r"authentication|no password|no such user|pg_hba\.conf|role .* (does not exist|is not)": "28",
+    r"FATAL:": "refusal",
 }
 
 
