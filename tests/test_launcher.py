@@ -132,7 +132,7 @@ def test_commands_go_to_the_package_and_tests_to_pytest(folder: Path) -> None:
 
 
 def test_a_command_learns_the_folder_of_the_caller(folder: Path, tmp_path: Path) -> None:
-    (folder / "flask.py").write_text("import os; print(os.environ['TRACKER_CWD'])")
+    (folder / "tracker" / "cli.py").write_text("import os; print(os.environ['TRACKER_CWD'])")
     assert launch(folder, "db", cwd=str(tmp_path)).stdout == f"{tmp_path}\n"
 
 

@@ -137,8 +137,8 @@ def test_a_command_names_the_cause_and_a_remedy(
     cause, url, port = failing
     result = run(*words.split(), database_url=url)
     assert result.exit_code == 1
-    line = result.output.splitlines()[0]
-    assert line.startswith("FAIL  database: " if words == "doctor" else "Error: ")
+    start = "FAIL  database: " if words == "doctor" else "Error: "
+    line = next(line for line in result.output.splitlines() if line.startswith(start))
     assert cause.reason.format(port=port) in line
     assert cause.remedy in line.partition("; ")[2]
     assert "port" in line or "on socket" in line

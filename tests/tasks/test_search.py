@@ -121,7 +121,6 @@ def test_a_search_has_each_word_once(text: str, query: str) -> None:
         ("-flask", "Must contain a word to find, besides those that are excluded."),
         ("flask or -django", "Must contain a word to find, besides those that are excluded."),
         ("a b c d e f g h i j k", "Must contain at most 10 words and phrases."),
-        ("世" * 41, "Must contain at most 40 words."),
         ("x" * 201, "Longer than maximum length 200."),
         ("\0a", "Must not contain a NUL character."),
     ],
@@ -134,7 +133,7 @@ def test_what_is_no_search_is_a_422_with_the_reason(
     assert response.get_json()["errors"]["query"] == {"q": [message]}
 
 
-@pytest.mark.parametrize("words", ["a b c d e f g h i j", "世" * 40, "x" * 200])
+@pytest.mark.parametrize("words", ["a b c d e f g h i j", "世" * 200, "a." * 100, "x" * 200])
 def test_the_largest_searches_are_accepted(client: FlaskClient, words: str) -> None:
     assert client.get(f"/tasks?{urlencode({'q': words})}").status_code == 200
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from ..database.text import SINGLES, search_words
 
 TERMS_MAX = 10  # words and phrases
-WORDS_MAX = 40  # in all of them; each sign of a script without spaces is one
 
 _TERM = re.compile(r'-?"[^"]*"?|[^\s"]+')
 _SINGLE = re.compile(f"[{SINGLES}]")
@@ -45,7 +44,7 @@ def parse_search(text: str) -> str:
     https://www.postgresql.org/docs/current/textsearch-controls.html#TEXTSEARCH-PARSING-QUERIES
 
     Raises:
-        ValueError: it has no word to find, or too many.
+        ValueError: it has no word to find, or more than TERMS_MAX.
     """
     alternatives = [_distinct(terms) for terms in _alternatives(text)]
     terms = [term for alternative in alternatives for term in alternative]
@@ -54,8 +53,6 @@ def parse_search(text: str) -> str:
             raise ValueError("Must contain a word to find, besides those that are excluded.")
     if len(terms) > TERMS_MAX:
         raise ValueError(f"Must contain at most {TERMS_MAX} words and phrases.")
-    if sum(len(term.words) for term in terms) > WORDS_MAX:
-        raise ValueError(f"Must contain at most {WORDS_MAX} words.")
     alone = len(terms) == 1
     return " | ".join(
         " & ".join(term.to_query(alone=alone) for term in alternative)
