@@ -93,7 +93,7 @@ def check_database(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Let other requests of the worker run while one waits for PostgreSQL."""
+    """Run other requests of the worker while one waits for PostgreSQL."""
     use_gevent()
 
 

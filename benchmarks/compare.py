@@ -20,7 +20,7 @@ TIMES = ("pushed_at", "metadata_fetched_at", "created_at", "updated_at")
 
 @dataclass(frozen=True)
 class Plan:
-    """What the part measures, and for how long."""
+    """Services, workloads and times of the part."""
 
     services: Sequence[Service]  # ours first
     workloads: Sequence[str]

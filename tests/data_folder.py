@@ -1,4 +1,4 @@
-"""What the tests of the embedded server do with a data folder."""
+"""Helpers for data folders of the embedded server."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What each fault of the stand-in for GitHub means to a client."""
+"""The outcome of each fault of the stand-in for GitHub, for a client."""
 
 from tracker.demo.faults import (
     FAILURES,

@@ -97,7 +97,7 @@ def locked(folder: Path, url: str) -> Iterator[None]:
 
 @contextmanager
 def slowed(folder: Path, url: str) -> Iterator[None]:
-    """Let every write to a task take a minute."""
+    """Delay every write to a task by a minute."""
     function = "CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
     trigger = "CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON tasks FOR EACH ROW"
     execute(url, f"{function} 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'")
@@ -137,7 +137,7 @@ def one_backend_suspended(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def postmaster_suspended(folder: Path) -> Iterator[None]:
-    """Let the server accept no new connection, and end the existing ones."""
+    """Refuse new connections to the server, and end the existing ones."""
     existing = backends(folder)
     with suspended(postmaster(folder)):
         for backend in existing:

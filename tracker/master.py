@@ -44,7 +44,7 @@ def _reloadable(new: Settings) -> Settings:
 
 
 def end_with_terminal(arbiter: Any) -> None:
-    """Let SIGHUP stop gunicorn where it comes because the terminal has closed.
+    """Stop gunicorn at a SIGHUP that comes because the terminal has closed.
 
     Otherwise SIGHUP reloads: sent by a supervisor, from another terminal, or under `nohup`.
     """

@@ -139,8 +139,7 @@ class Worker(GeventWorker):
         head = (
             f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"{REQUEST_ID}: {secrets.token_hex(16)}\r\n"
-            f"{': '.join(DEFAULT_CACHING)}\r\n\r\n"
+            f"{REQUEST_ID}: {secrets.token_hex(16)}\r\n{': '.join(DEFAULT_CACHING)}\r\n\r\n"
         )
         try:
             util.write_nonblock(client, head.encode("latin1") + body)

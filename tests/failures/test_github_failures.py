@@ -107,7 +107,7 @@ class Setting:
 
     @contextmanager
     def failing(self, fault: Fault) -> Iterator[None]:
-        """Let GitHub respond to each call with the fault until the block ends."""
+        """Respond as GitHub to each call with the fault until the block ends."""
         self.github.fault = self.addressed(fault)
         try:
             yield

@@ -25,7 +25,7 @@ MESSAGES = {
 
 
 class ErrorSchema(ResponseSchema):
-    """What failed, and what to do about it."""
+    """An error: its cause, and what to do about it."""
 
     code = fields.Integer(required=True, **doc("HTTP status code."))
     status = fields.String(required=True, **doc("Name of the status."))

@@ -94,7 +94,7 @@ class TaskInputSchema(Schema):
 
     @post_load(pass_original=True)
     def use_reference(self, data: dict[str, Any], given: Any, **_: Any) -> dict[str, Any]:
-        """Take the name and, unless it is given apart, the issue from the reference."""
+        """Replace the reference by its name, and by its issue unless the body has one."""
         if reference := data.get("repository"):
             data["repository"] = reference.name
             if reference.issue is not None and "issue" not in given:
@@ -109,7 +109,7 @@ class TaskPatchSchema(TaskInputSchema):
     """Changes to a task as a JSON merge patch; a missing field keeps its value."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Make each field of a whole task optional, without a default."""
+        """Turn each field of a whole task into an optional one without a default."""
         field_obj.required = False
         field_obj.load_default = missing
         field_obj.metadata = {k: v for k, v in field_obj.metadata.items() if k != "default"}

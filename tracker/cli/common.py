@@ -1,4 +1,4 @@
-"""What the commands share: settings, logging and errors."""
+"""Settings, logging and errors, which all commands share."""
 
 import logging.config
 from collections.abc import Callable

@@ -40,7 +40,7 @@ class Connection(psycopg2.extensions.connection):
 
 
 def use_gevent() -> None:
-    """Let other greenlets run while one waits for PostgreSQL, in this whole process.
+    """Run other greenlets while one waits for PostgreSQL, in this whole process.
 
     https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
     """

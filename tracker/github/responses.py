@@ -1,4 +1,4 @@
-"""What a response of GitHub's API means: metadata, a redirect, or one GitHubError."""
+"""The meaning of GitHub's responses: metadata, a redirect, or one GitHubError."""
 
 import email.utils
 import math

@@ -152,7 +152,7 @@ def _open(folder: Path, suffix: str) -> IO[str]:
 
 @contextmanager
 def _signals_exit() -> Iterator[None]:
-    """Let SIGTERM, and the SIGHUP of a terminal that closes, end the block like `sys.exit`."""
+    """End the block like `sys.exit` at SIGTERM, and at the SIGHUP of a terminal that closes."""
     in_main = threading.current_thread() is threading.main_thread()
     numbers = (signal.SIGTERM, signal.SIGHUP) if in_main else ()
     unhandled = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]

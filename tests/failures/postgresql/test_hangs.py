@@ -30,7 +30,7 @@ HANGS: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
 
 
 def fill_pool(folder: Path, url: str, service: Service, path: str) -> None:
-    """Let concurrent requests open connections, which then stay in the pools."""
+    """Open connections by concurrent requests; they then stay in the pools."""
     with ThreadPoolExecutor(20) as threads:
         with locked(folder, url):
             changes = [
