@@ -144,6 +144,8 @@ BODIES: dict[str, Callable[[], bytes | str]] = {
     "80,000 numbers as tags": lambda: json.dumps(TASK | {"tags": [1] * 80_000}),
     "a title of blanks": lambda: padded(b'{"title": "@"}').replace(b"x", b" "),
     "a title of line breaks": lambda: json.dumps(TASK | {"title": "\n" * 120_000}),
+    "a title of accents": lambda: '{"title": "a' + "\u0316\u0301" * 60_000 + '"}',
+    "a tag of accents": lambda: '{"tags": ["' + "\u0301\u0316" * 60_000 + '"]}',
     "a date of digits": lambda: padded(b'{"due_date": "@"}').replace(b"x", b"1"),
     "a repository of slashes": lambda: padded(b'{"repository": "@"}').replace(b"x", b"/"),
     "a repository of dots": lambda: padded(b'{"repository": "a/@"}').replace(b"x", b"."),

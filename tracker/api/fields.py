@@ -12,6 +12,8 @@ from ..database.models import TAG_MAX, TAGS_MAX
 from ..database.text import has_visible_character
 from ..github.names import parse_repository
 
+COMPOSED_MAX = 4  # characters that become one in NFC, at most
+
 
 class Text(fields.String):
     """Text that PostgreSQL can store, of at most `max_length` characters.
@@ -24,6 +26,7 @@ class Text(fields.String):
     ) -> None:
         length = validate.Length(min=1 if trim else None, max=max_length)
         super().__init__(validate=length, **kwargs)
+        self._max_length = max_length
         self._trim = trim
         self._one_line = one_line
 
@@ -36,7 +39,9 @@ class Text(fields.String):
         if self._trim:
             text = text.strip()
         if self._one_line:
-            text = unicodedata.normalize("NFC", text)
+            # Sorting the marks of one letter takes the square of their number.
+            if len(text) <= COMPOSED_MAX * self._max_length:
+                text = unicodedata.normalize("NFC", text)
             if len(text.splitlines()) > 1:
                 raise ValidationError("Must be one line.")
             if text and not has_visible_character(text):
