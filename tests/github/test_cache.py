@@ -48,6 +48,8 @@ def test_a_file_is_created_for_this_account_alone(
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.name.endswith("-wal") for path in files)
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    folder = (tmp_path / name).parent
+    assert folder == tmp_path or stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_file_that_others_could_read_is_closed_to_them(

@@ -127,7 +127,7 @@ def _file_cache(path: str, check: Check) -> FallbackCache:
 
 def _private_file(path: Path) -> str:
     """Return the path of a file that only this account can use; create it if necessary."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     mode = path.parent.stat().st_mode
     if mode & (S_IWGRP | S_IWOTH) and not mode & S_ISVTX:
         raise PermissionError(f"other accounts can write to {path.parent}")
