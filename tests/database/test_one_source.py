@@ -18,6 +18,7 @@ from tracker.api.schemas import TaskInputSchema, TaskPatchSchema, TaskSchema
 from tracker.database.connection import connection, database
 from tracker.database.migrations import FOLDER
 from tracker.database.models import FormerName, IdempotencyKey, Task
+from tracker.database.text import FUNCTIONS
 from tracker.github.repository import Repository
 from tracker.tasks.repositories import COLUMNS
 
@@ -117,6 +118,22 @@ def test_the_migrations_and_the_models_agree(
         if migrated[name] != declared[name]
     ]
     assert not problems, "\n".join(sorted(problems))
+
+
+def test_the_functions_of_the_database_are_those_of_text(modelled: str) -> None:
+    for function in FUNCTIONS:
+        database.execute_sql(function)
+    migrated, declared = (
+        dict(
+            database.execute_sql(
+                "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = %s::regnamespace",
+                (schema,),
+            ).fetchall()
+        )
+        for schema in ("public", modelled)
+    )
+    differing = {name for name in declared if migrated.get(name) != declared[name]}
+    assert not differing, f"tracker/database/text.py differs from the migrations: {differing}"
 
 
 def test_each_column_has_somebody_who_sets_it() -> None:
