@@ -84,7 +84,7 @@ def parse_line(line: str) -> tuple[str, str]:
 def own_environment() -> dict[str, str]:
     """Return the environment without the variables that Flask's command line read from `.env`.
 
-    `flask` reads the file through python-dotenv, and without one that of a folder above.
+    `flask` reads the file through python-dotenv, or else that of a parent folder.
     """
     if "FLASK_RUN_FROM_CLI" not in os.environ or os.environ.get("FLASK_SKIP_DOTENV"):
         return dict(os.environ)

@@ -24,9 +24,9 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
-from .api.refusals import unparsed
+from .api.refusals import gunicorn_error
 from .api.security import DEFAULT_CACHING
-from .api.urls import ForwardedHeaders, unmapped
+from .api.urls import ForwardedHeaders, without_ipv4_mapping
 from .logs import REQUEST_ID
 
 HEAD_TIMEOUT = 10.0  # seconds from a request's first byte to the end of its head
@@ -105,14 +105,14 @@ class Worker(GeventWorker):
         greenlet = gevent.getcurrent()
         self._clients[greenlet] = bounded = ClientSocket(client, self.cfg.keepalive)
         try:
-            AsyncWorker.handle(self, listener, bounded, unmapped(addr))
+            AsyncWorker.handle(self, listener, bounded, without_ipv4_mapping(addr))
         finally:
             del self._clients[greenlet]
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
         """Bound the time to wait for a request and to read its head."""
-        gevent.sleep(0)  # requests that have arrived together would run without a switch
+        gevent.sleep(0)  # pipelined requests would otherwise hold up all others
         client = self._clients[gevent.getcurrent()]
         client.expect_head()
         yield
@@ -135,7 +135,7 @@ class Worker(GeventWorker):
         recorder = _Recorder()
         super().handle_error(req, recorder, addr, exc)
         status = HTTPStatus(int(recorder.sent.split(b" ", 2)[1]))
-        body = json.dumps(unparsed(status, exc)).encode()
+        body = json.dumps(gunicorn_error(status, exc)).encode()
         head = (
             f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -209,7 +209,7 @@ class ClientSocket(socket):
             raise BrokenPipeError(EPIPE, "the client does not read") from None
 
     def stop(self, *, lingers: bool) -> None:
-        """Read nothing more unless a request is in progress.
+        """Read nothing more from an idle connection, nor a head unless the worker `lingers`.
 
         A client that got a response, or connected, a moment ago has most likely sent a request:
         closing the connection now would leave it without a response.

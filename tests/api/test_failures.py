@@ -14,7 +14,7 @@ from peewee import SQL
 from werkzeug.test import TestResponse
 
 from tracker.api.failures import FAILURES
-from tracker.api.refusals import unparsed
+from tracker.api.refusals import gunicorn_error
 from tracker.config import Settings
 from tracker.database.connection import configure, connection, database
 from tracker.database.models import IdempotencyKey
@@ -158,7 +158,7 @@ FAIL: dict[str, Callable[[World], TestResponse]] = {
 
 def test_the_example_of_an_unparsed_request_is_true() -> None:
     # gunicorn finds it before the application is called; test_worker.py sends such requests
-    found = unparsed(HTTPStatus.BAD_REQUEST, ValueError())
+    found = gunicorn_error(HTTPStatus.BAD_REQUEST, ValueError())
     assert found == FAILURES["malformed_request"].example
 
 

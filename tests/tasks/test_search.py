@@ -180,7 +180,7 @@ def test_a_rare_word_is_found_behind_thousands_of_tasks(
             "INSERT INTO tasks (title, status, priority, tags, repository, metadata_status, stars)"
             " SELECT 'd', 'open', 'low', '{}', 'git/git', 'pending', n"
             " FROM generate_series(1, %s) AS n",
-            (pagination.WALK,),
+            (pagination.SCAN_MAX,),
         )
     first, second, third = needles
     assert ids("q=needle") == [third, second, first]

@@ -81,7 +81,7 @@ FAILURES = {
     "token_wrong": Failure(
         refusals.TokenWrong,
         "The bearer token is wrong.",
-        "The bearer token is wrong; send the API_TOKEN.",
+        "The bearer token is wrong; send one of those in API_TOKEN.",
     ),
     "cross_site_request": Failure(
         refusals.CrossSiteRequest,

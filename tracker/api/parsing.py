@@ -36,7 +36,7 @@ class StrictParser(FlaskParser):
             given = dict(req.args.lists())
         except UnicodeDecodeError:  # of bytes that are not percent-encoded
             raise MalformedQuery("Query string must be percent-encoded UTF-8.") from None
-        # Encoding makes a byte three at most. Short queries need not be encoded to be measured.
+        # Percent-encoding at most triples a query: only longer ones are encoded to be measured.
         if 3 * len(req.query_string) > QUERY_MAX and len(query_without_cursor(req)) > QUERY_MAX:
             raise ValidationError(f"Query exceeds the limit of {QUERY_MAX:,} bytes.")
         repeated = {name for name, values in given.items() if len(values) > 1} - lists

@@ -99,7 +99,7 @@ def http_reason(status: int) -> str:
     return HTTP_REASONS.get(status) or HTTP_REASONS[500 if status >= 500 else 400]
 
 
-def unparsed(status: HTTPStatus, error: BaseException) -> dict[str, Any]:
+def gunicorn_error(status: HTTPStatus, error: BaseException) -> dict[str, Any]:
     """Return the JSON of an error that gunicorn found in a request before it called us."""
     reason = http_reason(status)
     message = "Request could not be parsed." if status < 500 else status.description

@@ -41,7 +41,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     @app.before_request
     def check_access() -> None:
         host = request.environ.get("HTTP_HOST", "")
-        # A probe of a health check knows an address, and no name.
+        # A health check may send any name, such as a container's, and reveals nothing.
         if request.blueprint != "health" and not host_is_trusted(host):
             raise HostNotTrusted(
                 f"Host {json.dumps(host[:HOST_SHOWN_MAX])} is not trusted; add it to "
@@ -109,7 +109,7 @@ def check_site() -> None:
 
     https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
 
-    Over plain HTTP browsers send that header to loopback alone; then Origin has to do.
+    Over plain HTTP browsers send that header to loopback only; elsewhere Origin is checked.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is None:
@@ -145,7 +145,9 @@ def check_token(tokens: Sequence[str]) -> None:
     # A comparison with each of them, so that the time does not tell which one was sent.
     matches = [hmac.compare_digest(given, token.encode()) for token in tokens]
     if not any(matches):
-        _refuse("The bearer token is wrong; send the API_TOKEN.", ', error="invalid_token"')
+        _refuse(
+            "The bearer token is wrong; send one of those in API_TOKEN.", ', error="invalid_token"'
+        )
 
 
 def _refuse(message: str, error: str) -> None:

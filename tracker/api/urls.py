@@ -38,8 +38,8 @@ def empty_response(status: int, headers: dict[str, str] | None = None) -> Respon
     return response
 
 
-def unmapped(peer: Any) -> Any:
-    """Return a peer's address, with IPv4 as such: a socket for IPv6 gives it as `::ffff:…`."""
+def without_ipv4_mapping(peer: Any) -> Any:
+    """Return a peer's address, without the `::ffff:` of an IPv4 address on an IPv6 socket."""
     if isinstance(peer, tuple):
         return (peer[0].removeprefix("::ffff:"), *peer[1:])
     return peer
@@ -79,7 +79,7 @@ class ForwardedHeaders:
 
     def _find(self, peer: str) -> bool:
         """Return whether the peer is one of the named proxies."""
-        if not peer:  # of a Unix socket: only whoever may open its file can connect
+        if not peer:  # a Unix socket has none; its file's permissions decide who can connect
             return True
         try:
             address = ip_address(peer)

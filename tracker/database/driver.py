@@ -12,10 +12,10 @@ from psycopg2.extensions import POLL_OK, POLL_WRITE, STATUS_SETUP
 
 CONNECT_TIMEOUT = 3  # seconds
 RESPONSE_TIMEOUT = 7.0  # seconds for a statement; longer than a healthy server's own limit
-LOCK_TIMEOUT = 2_000  # milliseconds; less than CHECKOUT_TIMEOUT, so that others outwait a lock
+LOCK_TIMEOUT = 2_000  # milliseconds; shorter than CHECKOUT_TIMEOUT, so requests outlast a lock
 STATEMENT_TIMEOUT = 5_000  # milliseconds
-# A role, a database or a URL can have others. They are set by statements, since poolers refuse
-# or drop startup options.
+# These override the settings of a role, a database or a URL. They are set by statements, since
+# poolers refuse or drop startup options.
 SETTINGS = {
     "lock_timeout": str(LOCK_TIMEOUT),
     "statement_timeout": str(STATEMENT_TIMEOUT),

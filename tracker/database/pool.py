@@ -84,7 +84,7 @@ class Pool(PostgresqlDatabase):
         if connection and not connection.closed:
             if not has_input(connection):
                 return connection
-            connection.close()  # an idle server only speaks to say goodbye
+            connection.close()  # input on an idle connection means that the server has closed it
         try:
             return self._open()
         except BaseException:

@@ -74,7 +74,7 @@ def complete(lease: Lease, task_id: int) -> None:
 
 
 def release(lease: Lease) -> None:
-    """Release a key without a task; where there is no database now, once there is."""
+    """Release a key that has no task; without a database, at the process's next use of a key."""
     _to_release.add(lease)
     with suppress(DatabaseUnavailable):
         _release_all()

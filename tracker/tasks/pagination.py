@@ -16,7 +16,7 @@ from ..database.queries import json_columns
 from .filters import apply_filters, filter_condition, filter_values
 
 DEFAULT_SORT = "-created_at"
-WALK = 10_000  # tasks to look at in the order of the list; some 20 ms
+SCAN_MAX = 10_000  # tasks to look at in the order of the list; some 20 ms
 
 
 @dataclass(frozen=True)
@@ -197,22 +197,22 @@ def _queries(
 ) -> list[Any]:
     """Return queries of the tasks that the filters select, in the order of the keys.
 
-    PostgreSQL takes a rare word or tag for a common one: it would walk through the index of the
-    sort to its end. So these walk WALK tasks only. If that does not fill the page, the tasks found
-    are few, and are read and sorted.
+    PostgreSQL takes a rare word or tag for a common one, and would scan the sort's whole index. So
+    the first query scans SCAN_MAX tasks only. If they do not fill the page, the second one reads
+    all that is found, and sorts it.
     """
     order = [key.desc() if descending else key.asc() for key in keys]
     json = json_columns()[2]
     if "repository" in filters or not {"q", "tag"}.intersection(filters):
         return [apply_filters(tasks.select(json), filters).order_by(*order)]
     selected = filter_condition(filters).alias("selected")
-    walked = tasks.select(SQL("*"), selected).order_by(*order).limit(SQL(str(WALK)))
+    scanned = tasks.select(SQL("*"), selected).order_by(*order).limit(SQL(str(SCAN_MAX)))
     found = apply_filters(tasks.select(SQL("*"), keys[0].alias("sort_key")), filters)
     found = found.offset(SQL("0"))  # PostgreSQL plans this query apart from the sort
     direction = "DESC" if descending else "ASC"
     return [
         # A subquery keeps its order.
-        Select((walked.alias("walked"),), (json,)).where(SQL("selected")),
+        Select((scanned.alias("scanned"),), (json,)).where(SQL("selected")),
         Select((found.alias("found"),), (json,)).order_by(
             SQL(f"sort_key {direction}"), SQL(f"id {direction}")
         ),

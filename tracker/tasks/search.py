@@ -1,4 +1,7 @@
-"""The language of a search: words, "phrases", -exclusions and `or`."""
+"""The language of a search: words, "phrases", -exclusions and `or`.
+
+The texts that it searches are those of the column `search`, in database/models.py.
+"""
 
 import re
 from dataclasses import dataclass
@@ -40,7 +43,8 @@ class Term:
 def parse_search(text: str) -> str:
     """Return a search as PostgreSQL's tsquery.
 
-    Every word is found by its beginning, and all have to be found; the rest is as in
+    Each term is found by the beginning of its last word, and all have to be found; the rest is
+    as in
     https://www.postgresql.org/docs/current/textsearch-controls.html#TEXTSEARCH-PARSING-QUERIES
 
     Raises:

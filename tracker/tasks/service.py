@@ -1,4 +1,4 @@
-"""Use cases: call GitHub first, without a database connection, then run one transaction."""
+"""Use cases: call GitHub without a database connection, then run one transaction."""
 
 from contextlib import suppress
 from threading import BoundedSemaphore
