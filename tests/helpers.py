@@ -32,7 +32,7 @@ PATIENCE = 20  # seconds
 
 CUT = 0  # the status of a request whose connection ended without a response
 RETRY_DELAY = 0.02  # seconds
-SLACK = 16  # descriptors more than before: a worker that is used for the first time opens some
+SLACK = 24  # descriptors more than before: a worker that is used for the first time opens some
 INTERNALS = re.compile(
     r"SELECT|INSERT|UPDATE|DELETE|Traceback|psycopg|peewee|FATAL|line \d|\.py|\w/\w"
 )
