@@ -12,7 +12,6 @@ import resource
 import signal
 import socket
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +64,23 @@ def on_starting(server: Any) -> None:
     master.end_with_terminal(server)
     server.LISTENERS = listen(server)
     folder = settings.embedded_folder
-    stack = ExitStack()
-    atexit.register(stack.close)
+    atexit.register(master.resources.close)  # where gunicorn ends without on_exit
     try:
-        stack.enter_context(embedded.running(folder))
+        master.resources.enter_context(embedded.running(folder))
         for name in migrations.upgrade(settings) if folder else ():
             server.log.info("Applied migration %s", name)
         check_database(server)
     except (EmbeddedPostgresError, TrackerError, PeeweeException) as error:
+        master.resources.close()
         sys.exit(f"error: {explain(error, connection_parameters(settings))}")
     except KeyboardInterrupt:
+        master.resources.close()
         sys.exit(128 + signal.SIGINT)
+
+
+def on_exit(server: Any) -> None:
+    """Stop the embedded database: CPython 3.12 starts no program in an atexit function."""
+    master.resources.close()
 
 
 def check_database(server: Any) -> None:

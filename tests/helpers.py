@@ -136,7 +136,14 @@ def members(group: int, folder: Path) -> list[psutil.Process]:
             named = any(str(folder) in word for word in process.cmdline())
             if named or os.getpgid(process.pid) == group:
                 found.append(process)
-    return [p for p in found if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in found if is_alive(process)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether a process runs; it may end between two looks."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def nothing_left(service: Service) -> bool:

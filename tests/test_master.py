@@ -21,6 +21,7 @@ from helpers import (
     Service,
     copy_project,
     free_port,
+    is_alive,
     members,
     started,
     wait_for,
@@ -97,7 +98,7 @@ def terminal(
 
 
 def ended(processes: list[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+    return not any(map(is_alive, processes))
 
 
 @pytest.mark.parametrize("shell", [None, "sh", "bash"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from helpers import PATIENCE, Service, served, wait_for, workers
+from helpers import PATIENCE, Service, is_alive, served, wait_for, workers
 from raw import LIVE, connect, read_response, request, status
 from tracker.demo.github import Fault, GitHub
 
@@ -31,7 +31,7 @@ STOPS = pytest.mark.parametrize("stop", [end_with_sigterm, kill_master])
 
 
 def ended(processes: list[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+    return not any(map(is_alive, processes))
 
 
 @STOPS

@@ -4,12 +4,14 @@ import errno
 import logging
 import os
 import signal
+from contextlib import ExitStack
 from typing import Any
 
 from .config import Settings, SettingsError, load_settings
 
 logger = logging.getLogger("gunicorn.error")
 
+resources = ExitStack()  # closed when the master ends; a reload keeps them
 settings: Settings | None = None  # None: gunicorn has not loaded our gunicorn.conf.py
 
 

@@ -17,6 +17,7 @@ from helpers import (
     Held,
     Service,
     free_port,
+    is_alive,
     judge,
     load,
     served,
@@ -74,7 +75,7 @@ def kill_all(service: Service) -> list[psutil.Process]:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+    return not any(map(is_alive, processes))
 
 
 LEASE = 8.0  # seconds for which a retried creation may wait for the key that a killed one holds

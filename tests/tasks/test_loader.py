@@ -98,7 +98,7 @@ def test_greenlets_share_one_statement(app: Flask, settings: Settings) -> None:
 
 
 def test_each_thread_gets_its_own_task(statements: list[str]) -> None:
-    titles = {add(title): title for title in "abcdefgh"}
+    titles = {add(letter): letter for letter in "abcdefgh"}
     loader, ids = TaskLoader(), [*titles, 0] * 20
     statements.clear()
     with ThreadPoolExecutor(8) as pool:
