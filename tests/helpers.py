@@ -32,7 +32,7 @@ PATIENCE = 20  # seconds
 
 CUT = 0  # the status of a request whose connection ended without a response
 RETRY_DELAY = 0.02  # seconds
-SLACK = 24  # descriptors more than before: a worker that is used for the first time opens some
+SLACK = 16  # descriptors more than before: a worker that is used for the first time opens some
 INTERNALS = re.compile(
     r"SELECT|INSERT|UPDATE|DELETE|Traceback|psycopg|peewee|FATAL|line \d|\.py|\w/\w"
 )
@@ -288,6 +288,15 @@ class Held(NamedTuple):
     @classmethod
     def now(cls, service: Service, database_url: str) -> "Held":
         return cls(connections(database_url), descriptors(service))
+
+    @classmethod
+    def lasting(cls, service: Service, database_url: str) -> "Held":
+        """Return what the workers hold, with the least descriptors of a second: a leak stays."""
+        looks = []
+        for _ in range(10):
+            looks.append(descriptors(service))
+            time.sleep(0.1)
+        return cls(connections(database_url), min(looks))
 
 
 def judge(

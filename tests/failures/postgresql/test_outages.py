@@ -61,7 +61,7 @@ def test_an_outage_under_load_loses_and_doubles_nothing(
                 time.sleep(0.5)
                 recoveries.append((returned, time.monotonic()))
             found.goes_on()
-            after = Held.now(service, url)
+            after = Held.lasting(service, url)
     judge(
         report,
         fault,
