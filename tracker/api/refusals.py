@@ -30,7 +30,7 @@ SCHEMES_CONTRADICT = (
 
 
 class RequestRefused(TrackerError):
-    """The request is malformed or not allowed, whatever it asks for."""
+    """The request is malformed, or its sender has no access."""
 
     status = HTTPStatus.BAD_REQUEST
     reason = HTTP_REASONS[400]

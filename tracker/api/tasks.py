@@ -35,7 +35,7 @@ github: GitHubClient = LocalProxy(lambda: current_app.extensions["github"])  # t
 VERSION = re.compile("[1-9][0-9]{0,18}", re.ASCII)
 # A version in an ETag, with the mark that a proxy appends where it compresses the response.
 ETAG_VERSION = re.compile(f"({VERSION.pattern})(-gzip|-br|-zstd|-deflate)?", re.ASCII)
-# A copy of a task is only used after a check of its ETag, and by nobody but the client.
+# Only the client may keep a copy of a task, and it must check the ETag before each use.
 REVALIDATE = {"Cache-Control": "private, no-cache"}
 
 

@@ -73,7 +73,7 @@ def wait(connection: psycopg2.extensions.connection) -> None:
 
 
 def has_input(connection: psycopg2.extensions.connection) -> bool:
-    """Return whether the server has sent something that nobody has read."""
+    """Return whether input of the server is waiting to be read."""
     poll = native_poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))

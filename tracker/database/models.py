@@ -170,7 +170,7 @@ class Task(Model):
         return [field for field in cls._meta.sorted_fields if field.name not in internal]
 
 
-# GitHub's names are ASCII: this reads them as Python's lower() does, whatever the locale.
+# GitHub's names are ASCII: under every locale this equals Python's lower().
 repository_key = fn.lower(Task.repository.collate('"C"'))
 title_key = NodeList((fn.title_key(Task.title), SQL('COLLATE "C"')))  # as people sort
 

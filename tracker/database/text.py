@@ -1,4 +1,4 @@
-r"""Text as Python and PostgreSQL both read it, whatever the database's locale.
+r"""Text as Python and PostgreSQL both read it, under every locale of the database.
 
 The classes are the content of a bracket expression, in the syntax that Python's `re` and
 PostgreSQL's regular expressions share. All that follows from them is made from here for both.

@@ -95,7 +95,7 @@ class SQLiteStorage(BaseStorage[str, CachedResponse]):
         self._connection = sqlite3.connect(
             path, timeout=0, isolation_level=None, check_same_thread=False
         )
-        finalize(self, self._connection.close)  # CPython 3.13 warns of those that nobody closes
+        finalize(self, self._connection.close)  # CPython 3.13 warns of open ones
         self._execute("PRAGMA journal_mode = WAL")
         self._execute("PRAGMA synchronous = NORMAL")
         self._execute("CREATE TABLE IF NOT EXISTS github (key TEXT PRIMARY KEY, value TEXT)")
