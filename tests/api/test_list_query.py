@@ -172,6 +172,7 @@ def test_a_deeply_nested_cursor_is_422(client: FlaskClient, depth: int) -> None:
         ("created_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]),
         ("created_at", ["2030-01-01T00:00:00+23:59", "2030-01-01T00:00:00-23:59"]),
         ("pushed_at", ["2030-01-01T00:00:00Z", None]),
+        ("completed_at", ["2030-01-01T00:00:00Z", None]),
         ("due_date", ["0001-01-01", "9999-12-31", None]),
         ("priority", [1, 3]),
         ("stars", [0, BIGINT_MAX, None]),

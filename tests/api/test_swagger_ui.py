@@ -80,7 +80,7 @@ def test_each_operation_can_be_tried_out_as_it_is_prefilled(page: Page, demo: Se
         assert try_out(page, operation, media_type) == [status], operation
         if operation == "tasks-updateTask":
             changed = {name for name in before if before[name] != task(demo)[name]}
-            assert changed == {"status", "version", "updated_at"}
+            assert changed == {"status", "completed_at", "version", "updated_at"}
             assert demo.call("PATCH", "/tasks/1", json={"status": "open"}).status_code == 200
     shown = page.eval_on_selector_all(".opblock", "blocks => blocks.map(block => block.id)")
     assert set(shown) == {f"operations-{operation}" for operation, *_ in OPERATIONS}

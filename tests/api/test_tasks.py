@@ -96,6 +96,7 @@ def test_put_replaces_all_but_identity_and_metadata(client: FlaskClient, github:
         "status": "open",
         "tags": [],
         "due_date": None,
+        "completed_at": None,
         "version": 2,
         "updated_at": after["updated_at"],
     }

@@ -26,7 +26,8 @@ MODELS = "tracker/database/models.py"
 SCHEMAS = "tracker/api/schemas.py"
 EXAMPLES = "tracker/api/examples.py"
 API = "docs/api.md"
-SERVICE = {"id", "issue_url", "metadata_status", "version", "created_at", "updated_at"}
+SERVICE = {"id", "issue_url", "metadata_status", "completed_at", "version"}
+SERVICE |= {"created_at", "updated_at"}
 
 
 @pytest.fixture(autouse=True)

@@ -56,12 +56,15 @@ def test_each_order_puts_nulls_last_and_ties_by_id(
     first = add(title="b", priority="high", stars=5, due_date="2030-01-02", pushed_at=time)
     second = add(title="a", priority="low")
     third = add(title="b", priority="normal", stars=7, due_date="2030-01-02")
-    client.patch(f"/tasks/{first}", json={"description": "changed last"})
+    client.patch(f"/tasks/{third}", json={"status": "done"})
+    client.patch(f"/tasks/{first}", json={"description": "changed last", "status": "done"})
     assert {sort: ids(f"sort={sort}") for sort in SORTS} == {
         "created_at": [first, second, third],
         "-created_at": [third, second, first],
         "updated_at": [second, third, first],
         "-updated_at": [first, third, second],
+        "completed_at": [third, first, second],
+        "-completed_at": [first, third, second],
         "due_date": [first, third, second],
         "-due_date": [third, first, second],
         "priority": [second, third, first],
@@ -163,6 +166,7 @@ TASKS = st.fixed_dictionaries(
         "stars": st.none() | st.integers(0, 3),
         "archived": st.none() | st.booleans(),
         "pushed_at": st.none() | TIMES,
+        "completed_at": st.none() | TIMES,
         "created_at": TIMES,
         "updated_at": TIMES,
     }

@@ -32,6 +32,7 @@ TASK_EXAMPLE = {
     "visibility": "public",
     "metadata_status": "current",
     "metadata_fetched_at": "2030-01-01T09:30:00.250000Z",
+    "completed_at": None,
     "version": 1,
     "created_at": "2030-01-01T09:30:00.300000Z",
     "updated_at": "2030-01-01T09:30:00.300000Z",
@@ -39,6 +40,7 @@ TASK_EXAMPLE = {
 PATCHED_EXAMPLE = {
     **TASK_EXAMPLE,
     **PATCH_EXAMPLE,
+    "completed_at": "2030-01-01T10:00:00.000000Z",
     "version": 2,
     "updated_at": "2030-01-01T10:00:00.000000Z",
 }

@@ -109,6 +109,9 @@ class Task(Model):
     metadata_fetched_at = DateTimeTZField(
         null=True, help_text="When GitHub last confirmed the metadata."
     )
+    completed_at = DateTimeTZField(
+        null=True, help_text="When its status last became `done`; null while it is not."
+    )
     version = BigIntegerField(
         default=1, constraints=[SQL("DEFAULT 1")], help_text="Incremented by each change."
     )
@@ -172,6 +175,8 @@ class Task(Model):
 
 # GitHub's names are ASCII: under every locale this equals Python's lower().
 repository_key = fn.lower(Task.repository.collate('"C"'))
+language_key = fn.lower(Task.language.collate('"C"'))
+license_key = fn.lower(Task.license.collate('"C"'))
 title_key = NodeList((fn.title_key(Task.title), SQL('COLLATE "C"')))  # as people sort
 
 
@@ -194,6 +199,12 @@ for _name, _definition in {
     "tasks_metadata_not_current": "(created_at, id) WHERE metadata_status <> 'current'",
     "tasks_tags": "USING gin (tag_keys)",
     "tasks_search": "USING gin (search)",
+    "tasks_completed_at": "(completed_at, id)",
+    "tasks_not_done": "(created_at, id) WHERE status <> 'done'",
+    "tasks_language": """(lower(language COLLATE "C"))""",
+    "tasks_license": """(lower(license COLLATE "C"))""",
+    "tasks_fork": "(created_at, id) WHERE fork",
+    "tasks_topics": "USING gin (topics)",
 }.items():
     Task.add_index(SQL(f"CREATE INDEX {_name} ON tasks {_definition}"))
 

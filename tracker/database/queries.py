@@ -4,12 +4,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from peewee import SQL, Expression, fn
+from peewee import SQL, Case, Expression, fn
 from playhouse.postgres_ext import DateTimeTZField
 
 from .compiled import CompiledQuery, parameter
 from .connection import database
-from .models import FormerName, Task, repository_key
+from .models import FormerName, Status, Task, repository_key
 
 Versions = list[int] | None  # versions that a change is for; None for any
 
@@ -70,6 +70,9 @@ def insert_task(values: dict[str, Any]) -> TaskJSON:
 @cache
 def _insert(*names: str) -> CompiledQuery:
     values = {getattr(Task, name): parameter(name) for name in names}
+    if Task.completed_at not in values:
+        done = parameter("status") == Status.DONE.value
+        values[Task.completed_at] = Case(None, [(done, fn.now())])
     return CompiledQuery(Task.insert(values).returning(*json_columns()), prepare=True)
 
 
@@ -92,7 +95,8 @@ def _update(versioned: bool, *names: str) -> tuple[CompiledQuery, CompiledQuery]
         selected &= Task.version == fn.ANY(parameter("versions"))
     values = {name: parameter(name) for name in names}
     differs = any_differs(values)
-    update = Task.update(**values, **next_version()).where(selected & differs)
+    update = Task.update(**values, **completion(values), **next_version())
+    update = update.where(selected & differs)
     read = Task.select(*json_columns()).where(selected & ~differs)
     return (
         CompiledQuery(update.returning(*json_columns()), prepare=True),
@@ -176,6 +180,18 @@ def _end_names() -> CompiledQuery:
 def next_version() -> dict[str, Any]:
     """Return the columns that change with each change of a task."""
     return {"version": Task.version + 1, "updated_at": SQL("now()")}
+
+
+def completion(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the column that follows from a new status, if there is one among an update's values.
+
+    A task that is done already keeps its time.
+    """
+    if "status" not in values:
+        return {}
+    reopened, kept = values["status"] != Status.DONE.value, Task.status == Status.DONE.value
+    completed_at = Case(None, [(reopened, None), (kept, Task.completed_at)], fn.now())
+    return {"completed_at": completed_at}
 
 
 def any_differs(values: dict[str, Any]) -> Any:

@@ -74,6 +74,7 @@ SORT_COLUMNS = {
     "priority": SortColumn(priority_rank(Task.priority), _rank),
     "stars": SortColumn(Task.stars, _number, nullable=True),
     "pushed_at": SortColumn(Task.pushed_at, _time, nullable=True),
+    "completed_at": SortColumn(Task.completed_at, _time, nullable=True),
     "title": SortColumn(title_key, _text, to_key=fn.title_key),
 }
 SORTS = [sign + name for name in SORT_COLUMNS for sign in ("", "-")]

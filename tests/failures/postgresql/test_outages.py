@@ -90,8 +90,8 @@ FORGET = f"DELETE FROM {migrations.HISTORY} RETURNING name, applied"
 
 def renamed(old: str, new: str) -> Lack:
     """Return the lack of a part of the schema, which has another name meanwhile."""
-    first = migrations.FOLDER.glob("0001_*.py").__next__().stem
-    remember = f"INSERT INTO {migrations.HISTORY} (name, applied) VALUES ('{first}', now())"
+    rows = ", ".join(f"('{path.stem}', now())" for path in migrations.FOLDER.glob("[0-9]*.py"))
+    remember = f"INSERT INTO {migrations.HISTORY} (name, applied) VALUES {rows}"
     return Lack(
         lambda folder, url: execute(url, f"{old}; {FORGET}"),
         lambda folder, url: execute(url, f"{new}; {remember}"),
