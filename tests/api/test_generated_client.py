@@ -84,11 +84,11 @@ refreshed = task(refresh_task.sync(created.id, client=client))
 assert refreshed.version == 2
 
 listed = list_tasks.sync(
-    client=client, status=updated.status, sort=ListTasksSort.STARS_DESCENDING, limit=1, total=True
+    client=client, status=[updated.status], sort=ListTasksSort.STARS_DESCENDING, limit=1, total=True
 )
 assert isinstance(listed, list)
 assert [each.id for each in listed] == [created.id]
-assert list_tasks.sync(client=client, priority=Priority.LOW, tag=["none"]) == []
+assert list_tasks.sync(client=client, priority=[Priority.LOW], tag=["none"]) == []
 invalid = list_tasks.sync(client=client, cursor="nonsense")
 assert isinstance(invalid, Error)
 assert not isinstance(invalid.errors, Unset)

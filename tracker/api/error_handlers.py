@@ -9,8 +9,9 @@ from marshmallow import fields, validate
 from werkzeug.exceptions import HTTPException
 
 from ..errors import TrackerError, describe
+from .fields import doc
 from .refusals import http_reason, reasons
-from .schemas import ResponseSchema, doc
+from .schemas import ResponseSchema
 
 logger = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timezone
 
+from ..tasks.filters import FILTERS
 from ..tasks.pagination import DEFAULT_SORT, Cursor
 
 EXAMPLE = {
@@ -50,14 +51,7 @@ PARAMETER_EXAMPLES = {
     "If-None-Match": '"1"',
     "Idempotency-Key": "nightly-2030-01-01",
     "metadata": "optional",
-    "status": "open",
-    "priority": "high",
-    "tag": ["reading"],
-    "repository": "pallets/flask",
-    "archived": False,
-    "metadata_status": "current",
-    "due_before": "2030-02-01",
-    "q": "flask err",
+    **{name: declared.example for name, declared in FILTERS.items()},
     "sort": "-stars",
     "limit": 10,
     "cursor": str(Cursor(DEFAULT_SORT, datetime(2030, 1, 1, tzinfo=timezone.utc), 1)),

@@ -2,9 +2,12 @@
 
 import re
 import unicodedata
-from datetime import date
+from collections.abc import Iterable
+from datetime import date, datetime, timezone
+from enum import Enum
 from typing import Any
 
+import peewee
 from flask import current_app
 from marshmallow import ValidationError, fields, validate
 
@@ -13,6 +16,19 @@ from ..database.text import has_visible_character
 from ..github.names import parse_repository
 
 COMPOSED_MAX = 4  # characters that become one in NFC, at most
+# Python 3.10 parses fractions of a second of three or six digits only.
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?(Z|[+-]\d\d:\d\d)"
+
+
+def one_of(choices: Iterable[Enum]) -> Any:
+    """Return the validator for one of the choices."""
+    return validate.OneOf([choice.value for choice in choices])
+
+
+def doc(described: peewee.Field | str, **metadata: Any) -> dict[str, Any]:
+    """Return the metadata of a field in the OpenAPI document: a column's description, or a text."""
+    text = described if isinstance(described, str) else described.help_text
+    return {"metadata": {"description": text, **metadata}}
 
 
 class Text(fields.String):
@@ -89,6 +105,19 @@ class IsoDate(fields.Date):
             return date.fromisoformat(value)
         except ValueError:
             raise ValidationError("This day does not exist.") from None
+
+
+class Time(fields.DateTime):
+    """A time as RFC 3339 has it, in any time zone; the value is in UTC."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
+        if not isinstance(value, str) or not re.fullmatch(TIME, value, re.ASCII | re.IGNORECASE):
+            raise ValidationError("Must be a time such as 2030-01-31T09:30:00Z.")
+        try:
+            time = datetime.fromisoformat(re.sub(r"Z$", "+00:00", value.upper()))
+            return time.astimezone(timezone.utc)
+        except (ValueError, OverflowError):
+            raise ValidationError("This time does not exist.") from None
 
 
 class RepositoryName(fields.String):

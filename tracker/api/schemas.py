@@ -1,8 +1,6 @@
 """Schemas: what a request may contain, and what a response contains."""
 
 import re
-from collections.abc import Iterable
-from enum import Enum
 from typing import Any
 
 import peewee
@@ -22,31 +20,16 @@ from playhouse.postgres_ext import ArrayField, DateTimeTZField
 from ..database.models import (
     DESCRIPTION_MAX,
     ISSUE_MAX,
-    TAG_MAX,
-    TAGS_MAX,
     TITLE_MAX,
-    MetadataStatus,
     Priority,
     Status,
     Task,
 )
 from ..tasks.pagination import DEFAULT_SORT, SORTS, Cursor
-from ..tasks.search import parse_search
-from .fields import BoundedList, IsoDate, QueryBoolean, QueryInteger, RepositoryName, Tags, Text
+from .fields import IsoDate, QueryBoolean, QueryInteger, RepositoryName, Tags, Text, doc, one_of
+from .filters import FilterSchema, parse_filters
 
 LIMIT_MAX = 100  # tasks on a page
-SEARCH_MAX = 200  # characters
-
-
-def one_of(choices: Iterable[Enum]) -> Any:
-    """Return the validator for one of the choices."""
-    return validate.OneOf([choice.value for choice in choices])
-
-
-def doc(described: peewee.Field | str, **metadata: Any) -> dict[str, Any]:
-    """Return the metadata of a field in the OpenAPI document: a column's description, or a text."""
-    text = described if isinstance(described, str) else described.help_text
-    return {"metadata": {"description": text, **metadata}}
 
 
 class TaskInputSchema(Schema):
@@ -143,29 +126,9 @@ class CreateHeadersSchema(Schema):
     )
 
 
-class ListQuerySchema(Schema):
+class ListQuerySchema(FilterSchema):  # type: ignore[misc, valid-type]
     """Filters, order and page of a list."""
 
-    status = fields.String(validate=one_of(Status), **doc("Only tasks with this status."))
-    priority = fields.String(validate=one_of(Priority), **doc("Only tasks with this priority."))
-    tag = BoundedList(
-        Text(max_length=TAG_MAX, trim=True, one_line=True),
-        max_items=TAGS_MAX,
-        **doc("Only tasks with this tag. Repeat for all of several."),
-    )
-    repository = RepositoryName(**doc("Only tasks on this repository: `owner/name` or a URL."))
-    archived = QueryBoolean(**doc("Only tasks whose repository is archived, or is not."))
-    metadata_status = fields.String(
-        validate=one_of(MetadataStatus), **doc("Only tasks whose metadata are in this state.")
-    )
-    due_before = IsoDate(**doc("Only tasks due before this day."))
-    q = Text(
-        max_length=SEARCH_MAX,
-        **doc(
-            "Words of title, description, tags, repository and its description, by their "
-            'beginning; `"a phrase"`, `-excluded`, `or`.'
-        ),
-    )
     sort = fields.String(
         validate=validate.OneOf(SORTS),
         load_default=DEFAULT_SORT,
@@ -188,22 +151,13 @@ class ListQuerySchema(Schema):
     @post_load
     def to_service_query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Return the filters apart from the rest, and the cursor parsed for the sort."""
-        if not data.get("q"):
-            data.pop("q", None)
-        else:
-            try:
-                data["q"] = parse_search(data["q"])
-            except ValueError as error:
-                raise ValidationError(str(error), "q") from None
-        if "repository" in data:
-            data["repository"] = data["repository"].name
-        query = {name: data.pop(name, None) for name in ("sort", "limit", "cursor", "total")}
+        query = {name: data.get(name) for name in ("sort", "limit", "cursor", "total")}
         try:
             text = query["cursor"]
-            query["cursor"] = Cursor.parse(text, query["sort"]) if text else None
+            query["cursor"] = Cursor.parse(text, data["sort"]) if text else None
         except ValueError as error:
             raise ValidationError(str(error), "cursor") from None
-        return {"filters": data, **query}
+        return {"filters": parse_filters(data), **query}
 
 
 def response_field(column: peewee.Field) -> fields.Field[Any]:

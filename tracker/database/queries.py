@@ -69,7 +69,7 @@ def insert_task(values: dict[str, Any]) -> TaskJSON:
 
 @cache
 def _insert(*names: str) -> CompiledQuery:
-    values = {getattr(Task, name): parameter(name) for name in names}
+    values: dict[Any, Any] = {getattr(Task, name): parameter(name) for name in names}
     if Task.completed_at not in values:
         done = parameter("status") == Status.DONE.value
         values[Task.completed_at] = Case(None, [(done, fn.now())])

@@ -198,13 +198,13 @@ def _queries(
 ) -> list[Any]:
     """Return queries of the tasks that the filters select, in the order of the keys.
 
-    PostgreSQL takes a rare word or tag for a common one, and would scan the sort's whole index. So
-    the first query scans SCAN_MAX tasks only. If they do not fill the page, the second one reads
-    all that is found, and sorts it.
+    PostgreSQL takes a rare word, tag or topic for a common one, and would scan the sort's whole
+    index. So the first query scans SCAN_MAX tasks only. If they do not fill the page, the second
+    one reads all that is found, and sorts it.
     """
     order = [key.desc() if descending else key.asc() for key in keys]
     json = json_columns()[2]
-    if "repository" in filters or not {"q", "tag"}.intersection(filters):
+    if "repository" in filters or not {"q", "tag", "topic"}.intersection(filters):
         return [apply_filters(tasks.select(json), filters).order_by(*order)]
     selected = filter_condition(filters).alias("selected")
     scanned = tasks.select(SQL("*"), selected).order_by(*order).limit(SQL(str(SCAN_MAX)))

@@ -1,0 +1,61 @@
+"""The query parameters of the filters, from their declarations."""
+
+from dataclasses import replace
+from datetime import date, datetime
+from enum import Enum
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from ..database.models import TAG_MAX
+from ..github.names import RepositoryReference
+from ..tasks.filters import FILTERS, Filter, Kind
+from .fields import BoundedList, IsoDate, QueryBoolean, RepositoryName, Text, Time, doc, one_of
+
+SEARCH_MAX = 200  # characters
+FIELDS: dict[type, type[fields.Field[Any]]] = {
+    bool: QueryBoolean,
+    date: IsoDate,
+    datetime: Time,
+    RepositoryReference: RepositoryName,
+}
+
+
+def filter_field(declared: Filter) -> fields.Field[Any]:
+    """Return the query parameter of a filter."""
+    options = doc(declared.description)
+    kind = declared.type
+    element: fields.Field[Any]
+    if declared.repeats:
+        element = filter_field(replace(declared, repeats=0))
+        element.metadata = {}
+        return BoundedList(element, max_items=declared.repeats, **options)
+    if kind is Kind.TAG:
+        return Text(max_length=TAG_MAX, trim=True, one_line=True, **options)
+    if kind is Kind.SEARCH:
+        return Text(max_length=SEARCH_MAX, **options)
+    if isinstance(kind, Kind):
+        return fields.String(validate=validate.Regexp(f"^{kind.value}$"), **options)
+    if issubclass(kind, Enum):
+        return fields.String(validate=one_of(kind), **options)
+    return FIELDS[kind](**options)
+
+
+def parse_filters(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the filters that are given; an empty search is none.
+
+    Raises:
+        ValidationError: a value can't be parsed.
+    """
+    filters = {name: data[name] for name in FILTERS if name in data and data[name] != ""}
+    for name, value in filters.items():
+        try:
+            filters[name] = FILTERS[name].parse(value)
+        except ValueError as error:
+            raise ValidationError(str(error), name) from None
+    return filters
+
+
+FilterSchema = Schema.from_dict(
+    {name: filter_field(declared) for name, declared in FILTERS.items()}, name="FilterSchema"
+)
