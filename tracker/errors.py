@@ -3,6 +3,8 @@
 * TrackerError
   * TaskNotFound
   * PreconditionFailed
+  * UnexpectedMatches
+  * TooManyTags
   * IdempotencyKeyReused
   * IdempotencyKeyInProgress
   * DatabaseUnavailable
@@ -77,6 +79,24 @@ class PreconditionFailed(TrackerError):
     def __init__(self, etag: str) -> None:
         message = "The task has changed since you read it; read it again."
         super().__init__(message, headers={"ETag": etag})
+
+
+class UnexpectedMatches(TrackerError):
+    """The filters select another number of tasks than the client expects."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    reason = "unexpected_matches"
+
+
+class TooManyTags(TrackerError):
+    """A change of many tasks would add more tags to some of them than a task may have."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    reason = "too_many_tags"
+
+    @property
+    def errors(self) -> dict[str, Any]:
+        return {"json": {"add_tags": [str(self)]}}
 
 
 class IdempotencyKeyReused(TrackerError):

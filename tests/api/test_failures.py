@@ -77,6 +77,16 @@ def precondition_failed(world: World) -> TestResponse:
     return world.client.delete(world.create().location, headers={"If-Match": '"2"'})
 
 
+def unexpected_matches(world: World) -> TestResponse:
+    world.create()
+    return world.client.delete("/tasks?status=open&expect=2")
+
+
+def too_many_tags(world: World) -> TestResponse:
+    world.create(json=TASK | {"tags": [str(number) for number in range(20)]})
+    return world.client.patch("/tasks?status=open", json={"add_tags": ["one more"]})
+
+
 def idempotency_key_reused(world: World) -> TestResponse:
     world.create(headers=KEY)
     return world.create(headers=KEY, json=TASK | {"title": "Other"})
@@ -131,6 +141,8 @@ FAIL: dict[str, Callable[[World], TestResponse]] = {
     "task_not_found": lambda world: world.client.get("/tasks/1"),
     "created_task_deleted": created_task_deleted,
     "precondition_failed": precondition_failed,
+    "unexpected_matches": unexpected_matches,
+    "too_many_tags": too_many_tags,
     "body_too_large": lambda world: world.create(json=TASK | {"description": "x" * 300_000}),
     "media_type_not_supported": lambda world: world.create(json=None, data="title=Read"),
     "patch_type_not_supported": lambda world: world.client.patch(

@@ -45,6 +45,8 @@ PATCHED_EXAMPLE = {
     "version": 2,
     "updated_at": "2030-01-01T10:00:00.000000Z",
 }
+BULK_PATCH_EXAMPLE = {"status": "done", "add_tags": ["2030"], "remove_tags": ["reading"]}
+BULK_EXAMPLE = {"matched": 1, "changed": 1}
 HEALTH_EXAMPLE = {"status": "ok"}
 PARAMETER_EXAMPLES = {
     "If-Match": '"1"',
@@ -56,4 +58,5 @@ PARAMETER_EXAMPLES = {
     "limit": 10,
     "cursor": str(Cursor(DEFAULT_SORT, datetime(2030, 1, 1, tzinfo=timezone.utc), 1)),
     "total": True,
+    "expect": 1,
 }

@@ -51,6 +51,7 @@ def invalid(description: str, location: str, name: str, message: str) -> Failure
 NOT_ON_GITHUB = (
     "nobody/nothing does not exist on GitHub, or is private and not visible to our token."
 )
+TOO_MANY_TAGS = "Number of tasks that would have more than 20 tags: 1."
 KEY_REUSED = "Idempotency-Key was used with another body; use a new key."
 
 FAILURES = {
@@ -101,6 +102,11 @@ FAILURES = {
         "The task's version is none of those in If-Match; `ETag` has the current one.",
         "The task has changed since you read it; read it again.",
     ),
+    "unexpected_matches": Failure(
+        kinds.UnexpectedMatches,
+        "The filters select another number of tasks than `expect`.",
+        "Number of selected tasks is 1, not 2; list them again.",
+    ),
     "body_too_large": Failure(413, "The body exceeds 256 KiB.", MESSAGES[413]),
     "media_type_not_supported": Failure(
         refusals.MediaTypeNotSupported,
@@ -129,6 +135,12 @@ FAILURES = {
         "json",
         "title",
         "Length must be between 1 and 200.",
+    ),
+    "too_many_tags": Failure(
+        kinds.TooManyTags,
+        "Tasks would have more tags than a task may have.",
+        TOO_MANY_TAGS,
+        {"json": {"add_tags": [TOO_MANY_TAGS]}},
     ),
     "repository_not_found": Failure(
         kinds.RepositoryUnavailable,
@@ -181,8 +193,8 @@ FAILURES = {
 # Response headers, by the status or the name of the failure.
 FAILURE_HEADERS: dict[int | str, str] = {
     401: "WWW-Authenticate",
-    412: "ETag",
     503: "Retry-After",
+    "precondition_failed": "ETag",
     "patch_type_not_supported": "Accept-Patch",
 }
 

@@ -119,14 +119,20 @@ def update_repository(
 
     Tasks with other facts get a new version; `fetched_at` is stored without one. Transactions
     that update many tasks of a repository run one after the other, by an advisory lock on its
-    `lock_key`: rows locked in another order could be a deadlock.
+    `lock_key`. Rows are locked in the order of their ids, as by changes of many tasks: locked in
+    another order, they could be a deadlock.
     """
     lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
     database.execute_sql(lock, (str(lock_key),))
     fetched = {} if fetched_at is None else {"metadata_fetched_at": fetched_at}
-    Task.update(**facts, **fetched, **next_version()).where(tasks & any_differs(facts)).execute()
+    older: Any = SQL("false")
     if fetched:
         older = Task.metadata_fetched_at.is_null() | (Task.metadata_fetched_at < fetched_at)
+    differs = any_differs(facts)
+    locked = Task.select(Task.id).where(tasks & (differs | older)).order_by(Task.id)
+    locked.for_update().tuples().execute()
+    Task.update(**facts, **fetched, **next_version()).where(tasks & differs).execute()
+    if fetched:
         Task.update(**fetched).where(tasks & older).execute()
 
 

@@ -1,6 +1,7 @@
 """Use cases: call GitHub without a database connection, then run one transaction."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -105,12 +106,24 @@ def list_tasks(query: dict[str, Any]) -> pagination.Page:
         DatabaseUnavailable: PostgreSQL can't read it now.
         TooManySearches: SEARCHES_MAX other requests are searching.
     """
-    if "q" not in query["filters"]:
+    with search_slot(query["filters"]):
         return _read_page(query)
+
+
+@contextmanager
+def search_slot(filters: dict[str, Any]) -> Iterator[None]:
+    """Limit concurrent searches, where the filters have one.
+
+    Raises:
+        TooManySearches: SEARCHES_MAX other requests are searching.
+    """
+    if "q" not in filters:
+        yield
+        return
     if not _searches.acquire(timeout=SEARCH_WAIT):
         raise TooManySearches("Too many searches at a time; try again.", retry_after=1)
     try:
-        return _read_page(query)
+        yield
     finally:
         _searches.release()
 
