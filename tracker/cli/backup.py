@@ -133,7 +133,7 @@ def run(settings: Settings, name: str, *arguments: str) -> str:
     if password := connection_parameters(settings).get("password"):
         environment["PGPASSWORD"] = password
     done = subprocess.run(
-        [program(settings, name), *arguments],
+        [client_program(settings, name), *arguments],
         check=False,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -149,7 +149,7 @@ def run(settings: Settings, name: str, *arguments: str) -> str:
     return done.stdout
 
 
-def program(settings: Settings, name: str) -> str:
+def client_program(settings: Settings, name: str) -> str:
     """Return the path of the program: the embedded server's own, or else the one on PATH.
 
     Raises:

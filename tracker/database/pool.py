@@ -57,8 +57,8 @@ class Pool(PostgresqlDatabase):
         keeps no session: then they are sent with each transaction, and nothing can be prepared.
         """
         self.keeps_session = keeps_session
-        self._first = session_settings(session) if keeps_session else ""
-        self._prefix = "" if keeps_session else transaction_settings(session)
+        self._session_statements = session_settings(session) if keeps_session else ""
+        self._transaction_statements = "" if keeps_session else transaction_settings(session)
         self._timeout = timeout
         # Last in, first out: the most recently used connection is used first. None stands for
         # one that is not open.
@@ -124,8 +124,8 @@ class Pool(PostgresqlDatabase):
         *others, last = resolve(host | {"dbname": self.database, **self.connect_params})
         for parameters in others:
             with suppress(psycopg2.OperationalError):
-                return connect(parameters, self._first)
-        return connect(last, self._first)
+                return connect(parameters, self._session_statements)
+        return connect(last, self._session_statements)
 
     def begin(self, isolation_level: str | None = None) -> None:
         """Begin a transaction together with the next statement: that saves a round trip."""
@@ -140,8 +140,11 @@ class Pool(PostgresqlDatabase):
         Statements in one message are one transaction, so they reach the same session.
         """
         connection = self.connection()
-        if self._prefix and connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
-            sql = self._prefix + sql
+        if (
+            self._transaction_statements
+            and connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
+        ):
+            sql = self._transaction_statements + sql
         if connection.begin_pending:
             connection.begin_pending = False
             sql = f"BEGIN; {sql}"
