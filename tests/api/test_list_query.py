@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tracker.api.parsing import QUERY_MAX
 from tracker.api.schemas import ListQuerySchema
 from tracker.database.models import BIGINT_MAX
-from tracker.tasks.pagination import SORTS, Cursor
+from tracker.tasks.pagination import Cursor
+from tracker.tasks.sorting import SORTS
 
 fuzzed = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

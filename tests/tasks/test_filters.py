@@ -50,7 +50,10 @@ METADATA = {
         ("due_after=2030-01-02", {"due_date": "2030-01-03"}),
         ("pushed_before=2030-01-01T00:00:00Z", {"pushed_at": "2029-12-31T23:59:59Z"}),
         ("pushed_before=2030-01-01T01:00:00%2B01:00", {"pushed_at": "2029-12-31T23:59:59Z"}),
-        ("completed_after=2030-01-01T00:00:00Z", {"completed_at": "2030-01-01T00:00:01Z"}),
+        (
+            "completed_after=2030-01-01T00:00:00Z",
+            {"status": "done", "completed_at": "2030-01-01T00:00:01Z"},
+        ),
         ("created_after=2090-01-01T00:00:00Z", {"created_at": "2090-01-01T00:00:01Z"}),
         ("updated_since=2090-01-01T00:00:00Z", {"updated_at": "2090-01-01T00:00:00Z"}),
         ("status=done&priority=high&tag=a", {"status": "done", "priority": "high", "tags": ["a"]}),
@@ -103,7 +106,7 @@ TASKS = st.fixed_dictionaries(
         "created_at": TIMES,
         "updated_at": TIMES,
     }
-)
+).map(lambda task: task if task["status"] == "done" else {**task, "completed_at": None})
 
 
 def lower(value: str | None) -> str | None:

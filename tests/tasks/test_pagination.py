@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,9 @@ from peewee import fn
 
 from tracker.database.connection import connection, database
 from tracker.database.models import Priority, Status, Task
-from tracker.tasks.pagination import SORT_COLUMNS, SORTS, Cursor, read_page
+from tracker.tasks import page_queries
+from tracker.tasks.pagination import Cursor, read_page
+from tracker.tasks.sorting import SORT_COLUMNS, SORTS
 
 Add = Callable[..., int]
 # The examples share one application, and delete the tasks that would disturb others.
@@ -111,6 +114,28 @@ def test_a_page_links_to_the_next_with_the_same_query(client: FlaskClient, add: 
     assert "Link" not in response.headers
 
 
+def test_a_large_total_is_an_estimate_that_says_so(
+    client: FlaskClient, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        add(status="done")
+    with connection():
+        database.execute_sql("ANALYZE tasks")
+    monkeypatch.setattr(page_queries, "COUNT_MAX", 3)
+    exact = client.get("/tasks?total=true&status=done")
+    assert exact.headers["X-Total-Count"] == "3"
+    assert "X-Total-Count-Estimated" not in exact.headers
+    monkeypatch.setattr(page_queries, "COUNT_MAX", 2)
+    estimate = client.get("/tasks?total=true&status=done")
+    assert estimate.headers["X-Total-Count"] == "3"
+    assert estimate.headers["X-Total-Count-Estimated"] == "true"
+
+
+def test_an_estimate_has_two_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_queries, "estimate", lambda *_: 1_249_999)
+    assert page_queries.count((), {}) == (1_200_000, True)
+
+
 def test_the_last_page_has_no_link(client: FlaskClient, add: Add) -> None:
     add(), add()
     assert next_url(client.get("/tasks?limit=1"))
@@ -128,6 +153,22 @@ def test_the_longest_title_makes_a_link_that_fits_a_request(client: FlaskClient,
     (page, rest) = walk(client, "sort=title&limit=1")
     assert page[0]["id"] < rest[0]["id"]
     assert len(client.get("/tasks?sort=title&limit=1").headers["Link"]) < 2_000
+
+
+def choose_queries(scan_first: int, scan_max: int, sort_max: int) -> None:
+    """Set the sizes by which the query that reads a page is chosen."""
+    page_queries.SCAN_FIRST = scan_first
+    page_queries.SCAN_MAX = scan_max
+    page_queries.SORT_MAX = sort_max
+    page_queries.ranges.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def usual_queries() -> Iterator[None]:
+    """Set the usual sizes after the test."""
+    sizes = page_queries.SCAN_FIRST, page_queries.SCAN_MAX, page_queries.SORT_MAX
+    yield
+    choose_queries(*sizes)
 
 
 def sort_key(sort: str) -> Callable[[Task], Any]:
@@ -170,6 +211,8 @@ TASKS = st.fixed_dictionaries(
         "created_at": TIMES,
         "updated_at": TIMES,
     }
+).map(
+    lambda task: task if task["status"] == "done" else {**task, "completed_at": None},
 )
 FILTERS: dict[str, Callable[[Task], bool]] = {
     "": lambda task: True,
@@ -178,6 +221,10 @@ FILTERS: dict[str, Callable[[Task], bool]] = {
     "tag=x": lambda task: "x" in task.tags,
     "archived=true": lambda task: task.archived is True,
     "due_before=2030-01-03": lambda task: bool(task.due_date and task.due_date < date(2030, 1, 3)),
+    "completed_after=2030-01-01T00:00:00Z": lambda task: bool(
+        task.completed_at and task.completed_at.day > 1
+    ),
+    "updated_since=2030-01-02T00:00:00Z": lambda task: task.updated_at.day > 1,
     "q=c": lambda task: "c" in task.title,
     "q=flask": lambda task: True,
 }
@@ -189,6 +236,7 @@ FILTERS: dict[str, Callable[[Task], bool]] = {
     sort=st.sampled_from(SORTS),
     filters=st.sets(st.sampled_from(sorted(FILTERS)), max_size=2),
     limit=st.integers(1, 5),
+    sizes=st.sampled_from([(1_000, 10_000, 20_000), (1, 2, 20_000), (1, 2, 0), (1, 6, 0)]),
     changes=st.lists(st.tuples(st.sampled_from(["insert", "delete"]), TASKS), max_size=8),
 )
 def test_paging_never_skips_or_repeats_a_task(
@@ -197,8 +245,10 @@ def test_paging_never_skips_or_repeats_a_task(
     sort: str,
     filters: set[str],
     limit: int,
+    sizes: tuple[int, int, int],
     changes: list[tuple[str, dict[str, Any]]],
 ) -> None:
+    choose_queries(*sizes)
     with connection():
         database.execute_sql("TRUNCATE tasks")
         rows = [Task.create(repository="pallets/flask", **task) for task in tasks]

@@ -20,7 +20,7 @@ from tracker import create_app
 from tracker.config import Settings
 from tracker.database.connection import connection, database
 from tracker.database.text import search_words
-from tracker.tasks import pagination, service
+from tracker.tasks import page_queries, service
 from tracker.tasks.search import parse_search
 
 
@@ -180,7 +180,7 @@ def test_a_rare_word_is_found_behind_thousands_of_tasks(
             "INSERT INTO tasks (title, status, priority, tags, repository, metadata_status, stars)"
             " SELECT 'd', 'open', 'low', '{}', 'git/git', 'pending', n"
             " FROM generate_series(1, %s) AS n",
-            (pagination.SCAN_MAX,),
+            (page_queries.SCAN_MAX,),
         )
     first, second, third = needles
     assert ids("q=needle") == [third, second, first]

@@ -8,6 +8,7 @@ from apispec import APISpec, BasePlugin
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from ..database.models import BIGINT_MAX, MetadataStatus, Priority, Status
+from ..tasks.page_queries import COUNT_MAX
 from .examples import PARAMETER_EXAMPLES
 
 ENUMERATIONS: tuple[type[Enum], ...] = (Status, Priority, MetadataStatus)
@@ -50,6 +51,11 @@ HEADERS = {
         type="integer",
         format="int64",
         minimum=0,
+    ),
+    "X-Total-Count-Estimated": header(
+        f"`true` if X-Total-Count is an estimate of more than {COUNT_MAX:,} tasks.",
+        "true",
+        required=False,
     ),
     "X-Request-ID": header(
         "ID of the request, which the log has too. It is the request's own X-Request-ID, if any.",

@@ -3,7 +3,8 @@
 from datetime import datetime, timezone
 
 from ..tasks.filters import FILTERS
-from ..tasks.pagination import DEFAULT_SORT, Cursor
+from ..tasks.pagination import Cursor
+from ..tasks.sorting import DEFAULT_SORT
 
 EXAMPLE = {
     "title": "Read how Flask signals errors",

@@ -25,7 +25,8 @@ from ..database.models import (
     Status,
     Task,
 )
-from ..tasks.pagination import DEFAULT_SORT, SORTS, Cursor
+from ..tasks.pagination import Cursor
+from ..tasks.sorting import DEFAULT_SORT, SORTS
 from .fields import IsoDate, QueryBoolean, QueryInteger, RepositoryName, Tags, Text, doc, one_of
 from .filters import FilterSchema, parse_filters
 

@@ -48,7 +48,7 @@ def condition(name: str, description: str) -> dict[str, Any]:
 # Response headers, by the names of their components in the OpenAPI document.
 ETAG = {"ETag": "ETag"}
 CREATE_HEADERS = {name: name for name in ("ETag", "Location", "Idempotency-Replayed")}
-LIST_HEADERS = {name: name for name in ("Link", "X-Total-Count")}
+LIST_HEADERS = {name: name for name in ("Link", "X-Total-Count", "X-Total-Count-Estimated")}
 IF_MATCH = condition(
     "If-Match", "Change or delete the task only if it has this `ETag`; otherwise 412."
 )
@@ -234,5 +234,7 @@ def list_headers(page: Page) -> dict[str, str]:
         here = f"{request.scheme}://{request.host}{request.script_root}{request.path}"
         headers["Link"] = f'<{here}?{query}>; rel="next"'
     if page.total is not None:
-        headers["X-Total-Count"] = str(page.total)
+        headers["X-Total-Count"] = str(page.total.number)
+        if page.total.estimated:
+            headers["X-Total-Count-Estimated"] = "true"
     return headers

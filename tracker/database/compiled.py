@@ -27,11 +27,14 @@ class CompiledQuery:
     """A Peewee query whose values are given when it is executed.
 
     With `prepare`, PostgreSQL also parses it only once for each connection, and may keep its
-    plan: for queries that have one good plan, whatever the values.
+    plan: for queries that have one good plan, whatever the values. With `explain`, it returns the
+    query's plan as JSON, and the query itself is not executed.
     """
 
-    def __init__(self, query: BaseQuery, *, prepare: bool = False) -> None:
+    def __init__(self, query: BaseQuery, *, prepare: bool = False, explain: bool = False) -> None:
         self._sql, self._parameters = query.sql()
+        if explain:
+            self._sql = f"EXPLAIN (FORMAT JSON) {self._sql}"
         self._prepare = ""
         if prepare:
             # A name stands for one statement in all processes: a pooler that gives a session of

@@ -163,6 +163,7 @@ class Task(Model):
                 " AND archived IS NOT NULL AND metadata_fetched_at IS NOT NULL)",
                 name="tasks_metadata_whole",
             ),
+            Check("completed_at IS NULL OR status = 'done'", name="tasks_completed_done"),
             Check("version >= 1", name="tasks_version_positive"),
         )
 
@@ -201,9 +202,11 @@ for _name, _definition in {
     "tasks_search": "USING gin (search)",
     "tasks_completed_at": "(completed_at, id)",
     "tasks_not_done": "(created_at, id) WHERE status <> 'done'",
-    "tasks_language": """(lower(language COLLATE "C"))""",
-    "tasks_license": """(lower(license COLLATE "C"))""",
+    "tasks_language": """(lower(language COLLATE "C"), pushed_at, id)""",
+    "tasks_license": """(lower(license COLLATE "C"), pushed_at, id)""",
     "tasks_fork": "(created_at, id) WHERE fork",
+    "tasks_fork_pushed_at": "(pushed_at, id) WHERE fork",
+    "tasks_archived_pushed_at": "(pushed_at, id) WHERE archived",
     "tasks_topics": "USING gin (topics)",
 }.items():
     Task.add_index(SQL(f"CREATE INDEX {_name} ON tasks {_definition}"))

@@ -48,8 +48,9 @@ class Filter:
     """A parameter of a list, and the condition for a value of the filter's own name.
 
     `type` is that of a value: a Kind of text, an enumeration, or a class. A filter that may
-    repeat has a list of up to `repeats` values. `parse` reads the value, and raises ValueError;
-    `convert` returns it as it is stored, on the checked-out connection.
+    repeat has a list of up to `repeats` values. `one` is the condition for a list of one value:
+    PostgreSQL reads an index in its order for `=`, but not for `= ANY`. `parse` reads the value,
+    and raises ValueError; `convert` returns it as it is stored, on the checked-out connection.
     """
 
     type: Any
@@ -57,6 +58,7 @@ class Filter:
     example: Any
     condition: Any
     repeats: int = 0
+    one: Any = None
     parse: Callable[[Any], Any] = lambda value: value
     convert: Callable[[Any], Any] = lambda value: value
 
@@ -129,6 +131,7 @@ FILTERS = {
         ["Python"],
         _any_of(language_key, "language"),
         repeats=10,
+        one=language_key == parameter("language="),
         convert=_lower,
     ),
     "license": Filter(
@@ -137,6 +140,7 @@ FILTERS = {
         ["BSD-3-Clause"],
         _any_of(license_key, "license"),
         repeats=10,
+        one=license_key == parameter("license="),
         convert=_lower,
     ),
     "topic": Filter(
@@ -199,18 +203,34 @@ FILTERS = {
 }
 
 
+def filter_key(filters: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the filters, with `=` after one that has its condition for one value.
+
+    The filters of equal keys differ in their values alone.
+    """
+    return tuple(
+        f"{name}=" if FILTERS[name].one and len(value) == 1 else name
+        for name, value in filters.items()
+    )
+
+
 def filter_condition(names: Iterable[str]) -> Any:
     """Return the condition that every filter selects a task."""
-    return reduce(and_, (FILTERS[name].condition for name in names))
+    return reduce(and_, map(_condition, names))
 
 
 def apply_filters(select: "ModelSelect[Task]", names: Iterable[str]) -> "ModelSelect[Task]":
     """Return the query narrowed to the tasks that every filter selects."""
     for name in names:
-        select = select.where(FILTERS[name].condition)
+        select = select.where(_condition(name))
     return select
 
 
 def filter_values(filters: dict[str, Any]) -> dict[str, Any]:
     """Return the values with which the query is executed."""
-    return {name: FILTERS[name].convert(value) for name, value in filters.items()}
+    values = {name: FILTERS[name].convert(value) for name, value in filters.items()}
+    return values | {f"{name}=": values[name][0] for name in filters if FILTERS[name].one}
+
+
+def _condition(name: str) -> Any:
+    return FILTERS[name[:-1]].one if name.endswith("=") else FILTERS[name].condition

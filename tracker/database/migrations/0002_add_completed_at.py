@@ -12,7 +12,9 @@ def up(migrator: Any, db: Any) -> None:
             PERFORM set_config('lock_timeout', '1s', true);
             LOOP
                 BEGIN
-                    ALTER TABLE tasks ADD COLUMN completed_at TIMESTAMPTZ;
+                    ALTER TABLE tasks ADD COLUMN completed_at TIMESTAMPTZ,
+                        ADD CONSTRAINT tasks_completed_done
+                        CHECK (completed_at IS NULL OR status = 'done') NOT VALID;
                     EXIT;
                 EXCEPTION WHEN lock_not_available THEN
                     PERFORM pg_sleep(1);

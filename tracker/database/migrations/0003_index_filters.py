@@ -7,9 +7,13 @@ atomic = False  # PostgreSQL builds no index concurrently in a transaction
 INDEXES = {
     "tasks_completed_at": "(completed_at, id)",
     "tasks_not_done": "(created_at, id) WHERE status <> 'done'",
-    "tasks_language": '(lower(language COLLATE "C"))',
-    "tasks_license": '(lower(license COLLATE "C"))',
+    # All tasks on a repository have one time of the last push: a page by it, of another filter on
+    # the repository, would scan all tasks on many repositories.
+    "tasks_language": '(lower(language COLLATE "C"), pushed_at, id)',
+    "tasks_license": '(lower(license COLLATE "C"), pushed_at, id)',
     "tasks_fork": "(created_at, id) WHERE fork",
+    "tasks_fork_pushed_at": "(pushed_at, id) WHERE fork",
+    "tasks_archived_pushed_at": "(pushed_at, id) WHERE archived",
     "tasks_topics": "USING gin (topics)",
 }
 
@@ -25,6 +29,7 @@ def up(migrator: Any, db: Any) -> None:
             if cursor.fetchone():
                 cursor.execute(f"DROP INDEX CONCURRENTLY {name}")
             cursor.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON tasks {definition}")
+        cursor.execute("ALTER TABLE tasks VALIDATE CONSTRAINT tasks_completed_done")
         # With fewer, a rare topic counts as a common one in a table of millions.
         cursor.execute("ALTER TABLE tasks ALTER topics SET STATISTICS 1000")
         # An index on an expression has no statistics before.
