@@ -34,8 +34,9 @@ def test_patch_changes_only_the_fields_that_it_has(
     response = client.patch(path(task), data=body, content_type=content_type)
     assert response.status_code == 200
     after = response.get_json()
-    changed = {"status": "done", "description": "x", "version": 2}
-    assert after == task | changed | {"updated_at": after["updated_at"]}
+    time = after["updated_at"]
+    changed = {"status": "done", "completed_at": time, "description": "x", "version": 2}
+    assert after == task | changed | {"updated_at": time}
     assert response.headers["ETag"] == '"2"'
 
 

@@ -36,7 +36,9 @@ def cursor(position: Any) -> str:
         ("q=a&q=b", "q"),
         ("due=soon", "due"),
         ("owner=a/b", "owner"),
+        ("owner=a%0A", "owner"),
         ("language=", "language"),
+        ("language=C&language=C%0A", "language"),
         ("license=a_b", "license"),
         ("topic=a+b", "topic"),
         ("created_after=2030-01-01", "created_after"),
@@ -71,7 +73,17 @@ def cursor(position: Any) -> str:
 def test_an_invalid_parameter_is_422_and_named(client: FlaskClient, query: str, field: str) -> None:
     response = client.get(f"/tasks?{query}")
     assert response.status_code == 422
-    assert list(response.get_json()["errors"]["query"]) == [field]
+    errors = response.get_json()["errors"]["query"]
+    assert list(errors) == [field]
+    assert all(isinstance(message, str) for message in errors[field])
+
+
+def test_a_list_of_values_has_each_error_once(client: FlaskClient) -> None:
+    response = client.get("/tasks?status=closed&status=open&status=shut&priority=urgent")
+    assert response.get_json()["errors"]["query"] == {
+        "status": ["Must be one of: open, in_progress, done."],
+        "priority": ["Must be one of: low, normal, high."],
+    }
 
 
 @pytest.mark.parametrize("query", ["cursor=", "q=", "cursor=&q=", "archived=False&total=TRUE"])

@@ -69,7 +69,7 @@ def test_a_path_without_a_possible_id_is_404(client: FlaskClient, method: str, p
 @pytest.mark.parametrize(
     ("path", "method", "allowed"),
     [
-        ("/tasks", "DELETE", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("/tasks", "PUT", {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST"}),
         ("/tasks/1", "POST", {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PUT"}),
         ("/tasks/1/refresh", "GET", {"OPTIONS", "POST"}),
         ("/health/live", "PUT", {"GET", "HEAD", "OPTIONS"}),

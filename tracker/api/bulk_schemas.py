@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, pre_load, validate
 
-from .fields import QueryInteger, Tags
-from .schemas import ListQuerySchema, ResponseSchema, TaskPatchSchema, doc
+from .fields import QueryInteger, Tags, doc
+from .schemas import ListQuerySchema, ResponseSchema, TaskPatchSchema
 
 EXPECT_MAX = 10**9  # tasks
 

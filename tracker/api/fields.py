@@ -1,5 +1,6 @@
 """Fields: stricter than marshmallow's, and limited to what PostgreSQL can store."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -76,6 +77,32 @@ class BoundedList(fields.List[Any]):
         if isinstance(value, list) and len(value) > self._max_items:
             raise ValidationError(f"Longer than maximum length {self._max_items}.")
         return super()._deserialize(value, *args, **kwargs)
+
+
+class Repeated(BoundedList):
+    """A parameter that may repeat; an error names no position, which a URL does not show."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        try:
+            return super()._deserialize(value, *args, **kwargs)
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            messages = itertools.chain.from_iterable(error.messages.values())
+            raise ValidationError([*dict.fromkeys(messages)]) from None
+
+
+class FullMatch(validate.Regexp):
+    """Validator that a pattern matches the whole text: Python's `$` allows one more newline."""
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__(f"^{pattern}$", error=f"Must match {pattern}.")
+        self._pattern = re.compile(pattern)
+
+    def __call__(self, value: str) -> str:  # type: ignore[override]
+        if not self._pattern.fullmatch(value):
+            raise ValidationError(self.error)
+        return value
 
 
 class Tags(BoundedList):

@@ -5,12 +5,22 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields
 
 from ..database.models import TAG_MAX
 from ..github.names import RepositoryReference
 from ..tasks.filters import FILTERS, Filter, Kind
-from .fields import BoundedList, IsoDate, QueryBoolean, RepositoryName, Text, Time, doc, one_of
+from .fields import (
+    FullMatch,
+    IsoDate,
+    QueryBoolean,
+    Repeated,
+    RepositoryName,
+    Text,
+    Time,
+    doc,
+    one_of,
+)
 
 SEARCH_MAX = 200  # characters
 FIELDS: dict[type, type[fields.Field[Any]]] = {
@@ -29,13 +39,13 @@ def filter_field(declared: Filter) -> fields.Field[Any]:
     if declared.repeats:
         element = filter_field(replace(declared, repeats=0))
         element.metadata = {}
-        return BoundedList(element, max_items=declared.repeats, **options)
+        return Repeated(element, max_items=declared.repeats, **options)
     if kind is Kind.TAG:
         return Text(max_length=TAG_MAX, trim=True, one_line=True, **options)
     if kind is Kind.SEARCH:
         return Text(max_length=SEARCH_MAX, **options)
     if isinstance(kind, Kind):
-        return fields.String(validate=validate.Regexp(f"^{kind.value}$"), **options)
+        return fields.String(validate=FullMatch(kind.value), **options)
     if issubclass(kind, Enum):
         return fields.String(validate=one_of(kind), **options)
     return FIELDS[kind](**options)
