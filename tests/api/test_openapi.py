@@ -96,12 +96,18 @@ def test_every_response_declares_its_headers(document: dict[str, Any]) -> None:
 
 
 def test_every_parameter_is_shared_and_has_an_example(document: dict[str, Any]) -> None:
-    used = set()
+    used: set[str] = set()
+    prefilled = []
     for item in document["paths"].values():
         for part in (item, *(each for each in item.values() if isinstance(each, dict))):
-            used |= {reference["$ref"] for reference in part.get("parameters", [])}
+            found = part.get("parameters", [])
+            used |= {each["$ref"] for each in found if "$ref" in each}
+            prefilled += [(part["operationId"], each) for each in found if "$ref" not in each]
     parameters = document["components"]["parameters"]
     assert used == {f"#/components/parameters/{name}" for name in parameters}
+    # They need a filter, so Swagger UI has to fill in one, but none in a list.
+    tag = parameters["tag"] | {"example": PARAMETER_EXAMPLES["tag"]}
+    assert prefilled == [("updateTasks", tag), ("deleteTasks", tag)]
     for name, parameter in parameters.items():
         assert parameter["name"] == name
         assert parameter["description"]

@@ -26,7 +26,10 @@ OPERATIONS = [
     ("tasks-replaceTask", "application/json", "200"),
     ("tasks-updateTask", "application/json", "200"),
     ("tasks-updateTask", "application/merge-patch+json", "200"),
+    ("bulk-updateTasks", "application/json", "200"),
+    ("bulk-updateTasks", "application/merge-patch+json", "200"),
     ("tasks-deleteTask", None, "204"),
+    ("bulk-deleteTasks", None, "200"),
     ("health-getLiveness", None, "200"),
     ("health-getReadiness", None, "200"),
 ]

@@ -9,7 +9,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 
 from ..database.models import BIGINT_MAX, MetadataStatus, Priority, Status
 from ..tasks.page_queries import COUNT_MAX
-from .examples import PARAMETER_EXAMPLES
+from .examples import PARAMETER_EXAMPLES, PREFILLED
 
 ENUMERATIONS: tuple[type[Enum], ...] = (Status, Priority, MetadataStatus)
 
@@ -97,8 +97,10 @@ class Conventions(BasePlugin):
             name = kwargs["rule"].endpoint.rpartition(".")[2]
             operation["operationId"] = re.sub("_([a-z])", lambda found: found[1].upper(), name)
             for parameter in operation.get("parameters", []):
-                # An example of the parameter itself would become its value in Swagger UI.
+                # An example of the parameter itself becomes its value in Swagger UI.
                 parameter["schema"]["examples"] = [PARAMETER_EXAMPLES[parameter["name"]]]
+                if parameter["name"] in PREFILLED.get(operation["operationId"], {}):
+                    parameter["example"] = PREFILLED[operation["operationId"]][parameter["name"]]
             self._share(operation.get("parameters", []))
             for response in operation["responses"].values():
                 response.setdefault("headers", {})["X-Request-ID"] = "X-Request-ID"

@@ -61,3 +61,8 @@ PARAMETER_EXAMPLES = {
     "total": True,
     "expect": 1,
 }
+# Swagger UI prefills these, as it does required parameters: the operations need a filter.
+PREFILLED = {
+    "updateTasks": {"tag": PARAMETER_EXAMPLES["tag"]},
+    "deleteTasks": {"tag": PARAMETER_EXAMPLES["tag"]},
+}

@@ -70,11 +70,7 @@ def init_app(app: Flask, settings: Settings, *blueprints: flask_smorest.Blueprin
     api.spec.options["security"] = [{"API_TOKEN": []}, *optional]
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    for name in (
-        "TaskInput",
-        "TaskPatch",
-        "BulkPatch",
-    ):  # they ignore what GET returned beside their fields
+    for name in ("TaskInput", "TaskPatch", "BulkPatch"):  # they ignore what only GET returns
         components.schemas[name]["patternProperties"] = {f"^({'|'.join(sorted(READ_ONLY))})$": {}}
     app.extensions["openapi"] = api.spec
     app.register_blueprint(docs)
