@@ -5,16 +5,14 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, pre_load, validate
 
 from .fields import QueryInteger, Tags, doc
-from .schemas import ListQuerySchema, ResponseSchema, TaskPatchSchema
+from .filters import FilterSchema, parse_filters
+from .schemas import ResponseSchema, TaskPatchSchema
 
 EXPECT_MAX = 10**9  # tasks
 
 
-class BulkQuerySchema(ListQuerySchema):
+class BulkQuerySchema(FilterSchema):  # type: ignore[misc, valid-type]
     """Filters of a change of many tasks: those of a list, of which at least one is required."""
-
-    class Meta:
-        exclude = ("sort", "limit", "cursor", "total")
 
     expect = QueryInteger(
         validate=validate.Range(min=0, max=EXPECT_MAX),
@@ -25,11 +23,11 @@ class BulkQuerySchema(ListQuerySchema):
     def to_service_query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Return the filters apart from the expected number of tasks."""
         expect = data.pop("expect", None)
-        if empty := [name for name, value in data.items() if value in ("", [])]:
-            raise ValidationError({name: ["Must not be empty."] for name in empty})
+        if data.get("q") == "":  # which a list ignores
+            raise ValidationError("Must not be empty.", "q")
         if not data:
             raise ValidationError("At least one filter is required.")
-        return {"filters": super().to_service_query(data)["filters"], "expect": expect}
+        return {"filters": parse_filters(data), "expect": expect}
 
 
 class BulkPatchSchema(TaskPatchSchema):

@@ -51,7 +51,7 @@ def invalid(description: str, location: str, name: str, message: str) -> Failure
 NOT_ON_GITHUB = (
     "nobody/nothing does not exist on GitHub, or is private and not visible to our token."
 )
-TOO_MANY_TAGS = "Number of tasks that would have more than 20 tags: 1."
+TOO_MANY_TAGS = "Selected tasks would have more than 20 tags; remove some of theirs."
 KEY_REUSED = "Idempotency-Key was used with another body; use a new key."
 
 FAILURES = {

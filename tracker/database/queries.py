@@ -4,13 +4,14 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from peewee import SQL, Case, Expression, fn
+from peewee import SQL, Expression, fn
 from playhouse.postgres_ext import DateTimeTZField
 
 from .compiled import CompiledQuery, parameter
 from .connection import database
 from .models import FormerName, Status, Task, repository_key
 
+MANY = "many tasks"  # advisory lock; no repository has this name
 Versions = list[int] | None  # versions that a change is for; None for any
 
 
@@ -63,16 +64,16 @@ def _read_tasks() -> CompiledQuery:
 def insert_task(values: dict[str, Any]) -> TaskJSON:
     """Store a new task."""
     values = Task._meta.get_default_dict() | values
-    (row,) = _insert(*values).execute(**values).fetchall()
+    completed = values["status"] == Status.DONE.value and "completed_at" not in values
+    (row,) = _insert(completed, *values).execute(**values).fetchall()
     return TaskJSON(*row)
 
 
 @cache
-def _insert(*names: str) -> CompiledQuery:
+def _insert(completed: bool, *names: str) -> CompiledQuery:
     values: dict[Any, Any] = {getattr(Task, name): parameter(name) for name in names}
-    if Task.completed_at not in values:
-        done = parameter("status") == Status.DONE.value
-        values[Task.completed_at] = Case(None, [(done, fn.now())])
+    if completed:
+        values[Task.completed_at] = fn.now()
     return CompiledQuery(Task.insert(values).returning(*json_columns()), prepare=True)
 
 
@@ -81,27 +82,28 @@ def update_task(task_id: int, values: dict[str, Any], versions: Versions) -> Tas
 
     Returns None where there is no such task, or it is at none of the versions.
     """
-    for query in _update(versions is not None, *values):
+    for query in _update(versions is not None, values.get("status"), *values):
         if row := query.execute(**values, id=task_id, versions=versions).fetchone():
             return TaskJSON(*row)
     return None
 
 
 @cache
-def _update(versioned: bool, *names: str) -> tuple[CompiledQuery, CompiledQuery]:
-    """Return the update of a task with other values, and the read of one with the same values."""
+def _update(versioned: bool, status: str | None, *names: str) -> list[CompiledQuery]:
+    """Return the updates of a task with other values, and the read of one with the same values."""
     selected = Task.id == parameter("id")
     if versioned:
         selected &= Task.version == fn.ANY(parameter("versions"))
     values = {name: parameter(name) for name in names}
     differs = any_differs(values)
-    update = Task.update(**values, **completion(values), **next_version())
-    update = update.where(selected & differs)
-    read = Task.select(*json_columns()).where(selected & ~differs)
-    return (
-        CompiledQuery(update.returning(*json_columns()), prepare=True),
-        CompiledQuery(read, prepare=True),
-    )
+    found: list[Any] = [
+        Task.update(**values, **columns, **next_version())
+        .where(selected & condition & differs)
+        .returning(*json_columns())
+        for condition, columns in completions({"status": status} if status else {})
+    ]
+    found.append(Task.select(*json_columns()).where(selected & ~differs))
+    return [CompiledQuery(query, prepare=True) for query in found]
 
 
 def delete_task(task_id: int, versions: Versions) -> bool:
@@ -119,21 +121,27 @@ def update_repository(
 
     Tasks with other facts get a new version; `fetched_at` is stored without one. Transactions
     that update many tasks of a repository run one after the other, by an advisory lock on its
-    `lock_key`. Rows are locked in the order of their ids, as by changes of many tasks: locked in
-    another order, they could be a deadlock.
+    `lock_key`: rows locked in another order could be a deadlock. By a second one, which they
+    share, they never run beside `lock_changes_of_many`.
     """
-    lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
-    database.execute_sql(lock, (str(lock_key),))
+    shared = "pg_advisory_xact_lock_shared(hashtextextended(%s, 0))"
+    own = "pg_advisory_xact_lock(hashtextextended(%s, 0))"
+    database.execute_sql(f"SELECT {shared}, {own}", (MANY, str(lock_key)))
     fetched = {} if fetched_at is None else {"metadata_fetched_at": fetched_at}
-    older: Any = SQL("false")
+    Task.update(**facts, **fetched, **next_version()).where(tasks & any_differs(facts)).execute()
     if fetched:
         older = Task.metadata_fetched_at.is_null() | (Task.metadata_fetched_at < fetched_at)
-    differs = any_differs(facts)
-    locked = Task.select(Task.id).where(tasks & (differs | older)).order_by(Task.id)
-    locked.for_update().tuples().execute()
-    Task.update(**facts, **fetched, **next_version()).where(tasks & differs).execute()
-    if fetched:
         Task.update(**fetched).where(tasks & older).execute()
+
+
+def lock_changes_of_many() -> None:
+    """Wait until no other transaction changes many tasks, and let none begin before this ends.
+
+    Two of them could lock rows in another order, and be a deadlock. A change of one task locks
+    one row, and needs no such lock.
+    """
+    lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+    database.execute_sql(lock, (MANY,))
 
 
 def follow_rename(
@@ -188,16 +196,18 @@ def next_version() -> dict[str, Any]:
     return {"version": Task.version + 1, "updated_at": SQL("now()")}
 
 
-def completion(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the column that follows from a new status, if there is one among an update's values.
+def completions(values: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
+    """Return the column that follows from a new status, by the tasks that a condition selects.
 
-    A task that is done already keeps its time.
+    A task that is done already keeps its time. These are updates of their own: Citus refuses
+    now() in a CASE.
     """
     if "status" not in values:
-        return {}
-    reopened, kept = values["status"] != Status.DONE.value, Task.status == Status.DONE.value
-    completed_at = Case(None, [(reopened, None), (kept, Task.completed_at)], fn.now())
-    return {"completed_at": completed_at}
+        return [(SQL("true"), {})]
+    if values["status"] != Status.DONE.value:
+        return [(SQL("true"), {"completed_at": None})]
+    done = Task.status == Status.DONE.value
+    return [(~done, {"completed_at": fn.now()}), (done, {})]
 
 
 def any_differs(values: dict[str, Any]) -> Any:

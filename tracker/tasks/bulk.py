@@ -1,14 +1,14 @@
 """Changes and deletions of all tasks that the filters of a list select."""
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..database import bulk
-from ..database.compiled import CompiledQuery
+from peewee import IntegrityError
+
+from ..database import bulk, queries
 from ..database.connection import connection, database, retry_on_conflict
-from ..database.models import TAGS_MAX, Task
+from ..database.models import TAGS_MAX
 from ..errors import TooManyTags, UnexpectedMatches
-from .filters import apply_filters, filter_values
+from .filters import filter_condition, filter_values
 from .service import search_slot
 
 
@@ -35,21 +35,13 @@ def update_tasks(filters: dict[str, Any], expect: int | None, fields: dict[str, 
     added, removed = values.pop("add_tags", []), values.pop("remove_tags", [])
     if added or removed:
         values["tags"] = bulk.with_tags(added, removed)
-    with search_slot(filters):
-        return _update(filters, expect, values, added)
-
-
-@retry_on_conflict
-def _update(
-    filters: dict[str, Any], expect: int | None, values: dict[str, Any], added: list[str]
-) -> Outcome:
-    with connection(), database.atomic():
-        task_ids = _lock(filters, expect)
-        if added and (number := bulk.count_too_many_tags(task_ids, values["tags"])):
-            raise TooManyTags(
-                f"Number of tasks that would have more than {TAGS_MAX} tags: {number:,}."
-            )
-        return Outcome(len(task_ids), bulk.update_tasks(task_ids, values))
+    try:
+        return _write(filters, expect, values)
+    except IntegrityError as error:
+        if "tasks_tags_number" not in str(error):
+            raise
+        message = f"Selected tasks would have more than {TAGS_MAX} tags; remove some of theirs."
+        raise TooManyTags(message) from error
 
 
 def delete_tasks(filters: dict[str, Any], expect: int | None) -> Outcome:
@@ -60,33 +52,25 @@ def delete_tasks(filters: dict[str, Any], expect: int | None) -> Outcome:
         TooManySearches: too many other requests are searching.
         DatabaseUnavailable: nothing is deleted.
     """
-    with search_slot(filters):
-        return _delete(filters, expect)
+    return _write(filters, expect, None)
 
 
 @retry_on_conflict
-def _delete(filters: dict[str, Any], expect: int | None) -> Outcome:
-    with connection(), database.atomic():
-        task_ids = _lock(filters, expect)
-        return Outcome(len(task_ids), bulk.delete_tasks(task_ids))
+def _write(filters: dict[str, Any], expect: int | None, values: dict[str, Any] | None) -> Outcome:
+    """Store the values in the tasks that the filters select, or delete these without values.
 
-
-def _lock(filters: dict[str, Any], expect: int | None) -> list[int]:
-    """Return the ids of the selected tasks, which no other transaction can change from now on."""
-    rows = _lock_query(*filters).execute(**filter_values(filters)).fetchall()
-    if expect is not None and expect != len(rows):
-        message = f"Number of selected tasks is {len(rows):,}, not {expect:,}; list them again."
-        raise UnexpectedMatches(message)
-    return [task_id for (task_id,) in rows]
-
-
-@lru_cache(maxsize=1000)
-def _lock_query(*filters: str) -> CompiledQuery:
-    """Return the query that locks tasks in the order of their ids.
-
-    In one order for all transactions, locks are no deadlock.
+    A task that another request changes meanwhile is left out if the filters no longer select it.
     """
     if not filters:
-        raise ValueError("a bulk request needs a filter")
-    selected = apply_filters(Task.select(Task.id), filters)
-    return CompiledQuery(selected.order_by(Task.id).for_update())
+        raise ValueError("a change of many tasks needs a filter")
+    selected = filter_condition(filters)
+    with search_slot(filters), connection(), database.atomic():
+        queries.lock_changes_of_many()
+        parameters = filter_values(filters)
+        matched, ids = bulk.select_ids(selected, parameters)
+        if expect is not None and expect != matched:
+            message = f"Number of selected tasks is {matched:,}, not {expect:,}; list them again."
+            raise UnexpectedMatches(message)
+        if values is None:
+            return Outcome(matched, bulk.delete_tasks(ids, selected, parameters))
+        return Outcome(matched, bulk.update_tasks(ids, selected, parameters, values))
