@@ -55,7 +55,7 @@ TASKS = st.fixed_dictionaries(
         "created_at": st.sampled_from(TIMES),
         "updated_at": st.sampled_from(TIMES),
     }
-)
+).map(lambda task: task if task["status"] == "done" else {**task, "completed_at": None})
 QUERIES = st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=2, unique=True).flatmap(
     lambda names: st.fixed_dictionaries({name: st.sampled_from(VALUES[name]) for name in names})
 )
