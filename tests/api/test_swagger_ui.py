@@ -20,6 +20,7 @@ QUIET = ["--disable-background-networking", "--disable-component-update", "--dis
 # Each operation with a media type of its body and its status, in an order in which the task exists.
 OPERATIONS = [
     ("tasks-listTasks", None, "200"),
+    ("counts-countTasks", None, "200"),
     ("tasks-createTask", "application/json", "201"),
     ("tasks-getTask", None, "200"),
     ("tasks-refreshTask", None, "200"),

@@ -97,10 +97,12 @@ class Conventions(BasePlugin):
             name = kwargs["rule"].endpoint.rpartition(".")[2]
             operation["operationId"] = re.sub("_([a-z])", lambda found: found[1].upper(), name)
             for parameter in operation.get("parameters", []):
+                name = parameter["name"]
+                if not parameter.get("required"):
+                    parameter["schema"]["examples"] = [PARAMETER_EXAMPLES[name]]
                 # An example of the parameter itself becomes its value in Swagger UI.
-                parameter["schema"]["examples"] = [PARAMETER_EXAMPLES[parameter["name"]]]
-                if parameter["name"] in PREFILLED.get(operation["operationId"], {}):
-                    parameter["example"] = PREFILLED[operation["operationId"]][parameter["name"]]
+                if parameter.get("required") or name in PREFILLED.get(operation["operationId"], ()):
+                    parameter["example"] = PARAMETER_EXAMPLES[name]
             self._share(operation.get("parameters", []))
             for response in operation["responses"].values():
                 response.setdefault("headers", {})["X-Request-ID"] = "X-Request-ID"

@@ -47,6 +47,7 @@ PATCHED_EXAMPLE = {
     "updated_at": "2030-01-01T10:00:00.000000Z",
 }
 BULK_PATCH_EXAMPLE = {"status": "done", "add_tags": ["2030"], "remove_tags": ["reading"]}
+COUNTS_EXAMPLE = {"open": 41, "in_progress": 3, "done": 120}
 BULK_EXAMPLE = {"matched": 1, "changed": 1}
 HEALTH_EXAMPLE = {"status": "ok"}
 PARAMETER_EXAMPLES = {
@@ -60,9 +61,8 @@ PARAMETER_EXAMPLES = {
     "cursor": str(Cursor(DEFAULT_SORT, datetime(2030, 1, 1, tzinfo=timezone.utc), 1)),
     "total": True,
     "expect": 1,
+    "by": "status",
+    "today": "2030-01-31",
 }
 # Swagger UI prefills these, as it does required parameters: the operations need a filter.
-PREFILLED = {
-    "updateTasks": {"tag": PARAMETER_EXAMPLES["tag"]},
-    "deleteTasks": {"tag": PARAMETER_EXAMPLES["tag"]},
-}
+PREFILLED = {"updateTasks": {"tag"}, "deleteTasks": {"tag"}}
