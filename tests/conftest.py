@@ -4,6 +4,7 @@ The client checks each response against the OpenAPI document.
 """
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -23,6 +24,7 @@ from werkzeug.test import TestResponse
 from tracker import create_app
 from tracker.config import Settings
 from tracker.database import migrations
+from tracker.database.changes import Change, StarCount
 from tracker.database.connection import database
 from tracker.database.models import FormerName, IdempotencyKey, Task
 from tracker.demo.github import GitHub
@@ -82,7 +84,7 @@ def _new_database(server: dict[str, Any], options: str = "") -> Iterator[str]:
 
 def clear(url: str) -> None:
     """Delete everything that tests have stored in the database."""
-    for model in (Task, FormerName, IdempotencyKey):
+    for model in (Task, FormerName, IdempotencyKey, Change, StarCount):
         _cursor(url).execute(f"DELETE FROM {model._meta.table_name}")
 
 
@@ -161,7 +163,8 @@ def check(app: Flask, response: TestResponse) -> None:
         return
     if operation is None:
         if response.status_code >= 400 and response.request.method != "HEAD":
-            _validate(app, {"$ref": "#/components/schemas/Error"}, response)
+            error = {"$ref": "#/components/schemas/Error"}
+            _validate(app, "application/json", error, response)
         return
     declared = operation["responses"].get(str(response.status_code))
     assert declared is not None, f"{response.request.path} declares no {response.status_code}"
@@ -169,8 +172,8 @@ def check(app: Flask, response: TestResponse) -> None:
     if content is None or response.request.method == "HEAD":
         assert response.data == b""
     else:
-        (schema,) = [media["schema"] for media in content.values()]
-        _validate(app, schema, response)
+        ((media_type, media),) = content.items()
+        _validate(app, media_type, media["schema"], response)
     for name in {"ETag", "Link", "Location", "Retry-After"} & set(response.headers.keys()):
         if name != "ETag" or response.status_code != 412:
             assert name in declared["headers"], f"{response.request.path} declares no {name}"
@@ -184,7 +187,7 @@ def _operation(app: Flask, response: TestResponse) -> dict[str, Any] | None:
         )
     except HTTPException:
         return None
-    path = str(rule).replace("<task:task_id>", "{task_id}").replace("<path:name>", "{name}")
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(rule))
     if path in UNDOCUMENTED or request.method == "OPTIONS":
         return None
     method = request.method.lower().replace("head", "get")
@@ -192,11 +195,11 @@ def _operation(app: Flask, response: TestResponse) -> dict[str, Any] | None:
     return operation
 
 
-def _validate(app: Flask, schema: dict[str, Any], response: TestResponse) -> None:
-    assert response.mimetype == "application/json"
+def _validate(app: Flask, media_type: str, schema: dict[str, Any], response: TestResponse) -> None:
+    assert response.mimetype == media_type
     whole = {**schema, "components": _document(app)["components"]}
     validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
-    validator.validate(response.get_json())
+    validator.validate(response.get_json() if response.is_json else response.text)
 
 
 _documents: dict[bool, dict[str, Any]] = {}

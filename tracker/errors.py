@@ -2,6 +2,7 @@
 
 * TrackerError
   * TaskNotFound
+  * NoTasksOnRepository
   * PreconditionFailed
   * UnexpectedMatches
   * TooManyTags
@@ -68,6 +69,13 @@ class TaskNotFound(TrackerError):
 
     def __init__(self, task_id: int, detail: str = "") -> None:
         super().__init__(f"Task {task_id} does not exist{detail}.")
+
+
+class NoTasksOnRepository(TrackerError):
+    """No task is on this repository."""
+
+    status = HTTPStatus.NOT_FOUND
+    reason = "not_found"
 
 
 class PreconditionFailed(TrackerError):

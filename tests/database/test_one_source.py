@@ -15,6 +15,7 @@ from peewee import Model
 from helpers import ROOT
 from tracker.api.examples import EXAMPLE, TASK_EXAMPLE
 from tracker.api.schemas import TaskInputSchema, TaskPatchSchema, TaskSchema
+from tracker.database.changes import Change, StarCount
 from tracker.database.connection import connection, database
 from tracker.database.migrations import FOLDER
 from tracker.database.models import FormerName, IdempotencyKey, Task
@@ -23,6 +24,7 @@ from tracker.github.repository import Repository
 from tracker.tasks.repositories import COLUMNS
 
 MODELS = "tracker/database/models.py"
+TABLES = [Task, FormerName, IdempotencyKey, Change, StarCount]
 SCHEMAS = "tracker/api/schemas.py"
 EXAMPLES = "tracker/api/examples.py"
 API = "docs/api.md"
@@ -82,12 +84,12 @@ def modelled() -> Iterator[str]:
     with database.atomic() as transaction:
         database.execute_sql("CREATE SCHEMA modelled")
         database.execute_sql("SET LOCAL search_path TO modelled, public")
-        database.create_tables([Task, FormerName, IdempotencyKey], safe=False)
+        database.create_tables(TABLES, safe=False)
         yield "modelled"
         transaction.rollback()
 
 
-@pytest.mark.parametrize("model", [Task, FormerName, IdempotencyKey])
+@pytest.mark.parametrize("model", TABLES)
 @pytest.mark.parametrize("describe", [columns, constraints, indexes])
 def test_the_migrations_and_the_models_agree(
     modelled: str, model: type[Model], describe: Any

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracker.api.schemas import TaskSchema
-from tracker.database import queries
+from tracker.database import changes, queries
 from tracker.database.connection import connection, database
 from tracker.database.models import BIGINT_MAX, Task
 
@@ -83,13 +83,17 @@ def test_tasks_are_read_by_their_ids() -> None:
     assert queries.read_tasks([]) == {}
 
 
+def names(repository_id: int) -> set[str]:
+    return {facts["repository"] for facts in changes.end_facts(repository_id)}
+
+
 @pytest.mark.parametrize("name", ["pallets/bottle", "pallets/jinja"])
 def test_another_name_of_a_repository_is_found(name: str) -> None:
     add(**METADATA)
-    assert not queries.other_names(596892, "pallets/flask")
+    assert names(596892) == {"pallets/flask"}
     add(**METADATA | {"repository": name})
-    assert queries.other_names(596892, "pallets/flask") == {name}
-    assert not queries.other_names(1, "pallets/flask")
+    assert names(596892) == {"pallets/flask", name}
+    assert names(1) == set()
 
 
 def explained(call: Callable[[], Any]) -> str:
@@ -117,8 +121,8 @@ def test_another_name_is_found_without_reading_every_task() -> None:
         " FROM generate_series(1, 5000)"
     )
     database.execute_sql("ANALYZE tasks")
-    plan = explained(lambda: queries.other_names(596892, "pallets/flask"))
-    assert plan.count("Index Only Scan") == plan.count("Limit") == 2, plan
+    plan = explained(lambda: changes.end_facts(596892))
+    assert plan.count("Index Scan") == plan.count("Limit") == 2, plan
     assert "Seq Scan" not in plan, plan
 
 

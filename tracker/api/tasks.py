@@ -86,7 +86,7 @@ def list_tasks(query: dict[str, Any]) -> Response:
     page: paging never skips or repeats a task, even during inserts.
     """
     page = service.list_tasks(query)
-    return json_response(f"[{','.join(page.tasks)}]\n", list_headers(page))
+    return json_response(f"[{','.join(page.rows)}]\n", list_headers(page))
 
 
 @tasks.route("", methods=["POST"])

@@ -14,6 +14,7 @@ from psycopg2.extensions import make_dsn
 
 from ..config import Settings
 from ..database import migrations
+from ..database.changes import Change, StarCount
 from ..database.connection import connection_parameters, new_pool
 from ..database.errors import NO_SCHEMA
 from ..database.models import FormerName, IdempotencyKey, Task
@@ -22,7 +23,7 @@ from ..postgres import server as embedded
 from .common import command, current_settings
 
 TABLES = [
-    *(model._meta.table_name for model in (Task, FormerName, IdempotencyKey)),
+    *(m._meta.table_name for m in (Task, FormerName, IdempotencyKey, Change, StarCount)),
     migrations.HISTORY,
 ]
 RESTORE_LOCK_TIMEOUT = 10  # seconds that a restore waits for other sessions

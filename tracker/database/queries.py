@@ -1,10 +1,11 @@
 """Statements on the `tasks` table, for the checked-out connection."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from peewee import SQL, Expression, fn
+from peewee import SQL, Expression, Field, fn
 from playhouse.postgres_ext import DateTimeTZField
 
 from .compiled import CompiledQuery, parameter
@@ -34,13 +35,17 @@ def json_columns() -> tuple[Any, ...]:
 
     PostgreSQL writes the JSON, in less time than Python needs to read the values.
     """
+    return Task.id, Task.version, row_json(Task.public_fields())
+
+
+def row_json(fields: Iterable[Field]) -> SQL:
+    """Return the expression for a row's columns as the JSON of a response."""
     time_format = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {0}"""
     values = ", ".join(
         time_format.format(field.name) if isinstance(field, DateTimeTZField) else field.name
-        for field in Task.public_fields()
+        for field in fields
     )
-    json = SQL(f"(SELECT row_to_json(task) FROM (SELECT {values}) AS task)::text")  # noqa: S608
-    return Task.id, Task.version, json
+    return SQL(f"(SELECT row_to_json(found) FROM (SELECT {values}) AS found)::text")  # noqa: S608
 
 
 def find_task(task_id: int) -> Task | None:
@@ -114,19 +119,27 @@ def delete_task(task_id: int, versions: Versions) -> bool:
     return bool(delete.execute())
 
 
+def lock_repository(*keys: int | str) -> None:
+    """Wait until no other transaction holds the locks of a repository, and hold them.
+
+    The keys are the repository's ids, or its name in lower case while it has none. By one more
+    lock, which all repositories share, none runs beside `lock_changes_of_many`.
+    """
+    # In one order for all transactions, locks are no deadlock.
+    names = [MANY, *sorted(map(str, keys))]
+    own = ["pg_advisory_xact_lock(hashtextextended(%s, 0))"] * len(keys)
+    locks = ["pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", *own]
+    database.execute_sql(f"SELECT {', '.join(locks)}", names)
+
+
 def update_repository(
-    tasks: Any, lock_key: object, facts: dict[str, Any], fetched_at: datetime | None = None
+    tasks: Any, facts: dict[str, Any], fetched_at: datetime | None = None
 ) -> None:
     """Store GitHub's facts in the tasks of one repository, which the condition `tasks` selects.
 
-    Tasks with other facts get a new version; `fetched_at` is stored without one. Transactions
-    that update many tasks of a repository run one after the other, by an advisory lock on its
-    `lock_key`: rows locked in another order could be a deadlock. By a second one, which they
-    share, they never run beside `lock_changes_of_many`.
+    Tasks with other facts get a new version; `fetched_at` is stored without one. The caller holds
+    the repository's lock: transactions that update many of its tasks run one after the other.
     """
-    shared = "pg_advisory_xact_lock_shared(hashtextextended(%s, 0))"
-    own = "pg_advisory_xact_lock(hashtextextended(%s, 0))"
-    database.execute_sql(f"SELECT {shared}, {own}", (MANY, str(lock_key)))
     fetched = {} if fetched_at is None else {"metadata_fetched_at": fetched_at}
     Task.update(**facts, **fetched, **next_version()).where(tasks & any_differs(facts)).execute()
     if fetched:
@@ -147,14 +160,12 @@ def lock_changes_of_many() -> None:
 def follow_rename(
     repository_id: int, facts: dict[str, Any], seen_at: datetime, exclude_id: int
 ) -> None:
-    """Store a repository's new name in its other tasks, unless they have newer metadata."""
+    """Store a repository's new name in its other tasks, unless they have newer metadata.
+
+    The caller holds the repository's lock.
+    """
     others = (Task.repository_id == repository_id) & (Task.id != exclude_id)
-    update_repository(others & (Task.metadata_fetched_at < seen_at), repository_id, facts)
-
-
-def other_names(repository_id: int, name: str) -> set[str]:
-    """Return up to two other names under which the repository has tasks."""
-    return {found for (found,) in _end_names().execute(id=repository_id)} - {name}
+    update_repository(others & (Task.metadata_fetched_at < seen_at), facts)
 
 
 def remember_name(repository_id: int, name: str) -> None:
@@ -177,18 +188,6 @@ def current_names(name: str) -> list[str]:
         Task.repository_id == fn.ANY(SQL("%s::bigint[]", (ids,)))
     )
     return [name, *(row[0] for row in names.distinct().tuples().execute())] if ids else [name]
-
-
-@cache
-def _end_names() -> CompiledQuery:
-    """Return the query of a repository's first and last name in the index.
-
-    For an inequality, or for min() and max(), PostgreSQL may read every task of a repository.
-    """
-    names = Task.select(Task.repository).where(Task.repository_id == parameter("id"))
-    orders = (Task.repository, Task.repository.desc())
-    first, last = (names.order_by(order).limit(SQL("1")) for order in orders)
-    return CompiledQuery(first.union_all(last), prepare=True)
 
 
 def next_version() -> dict[str, Any]:

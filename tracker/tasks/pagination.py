@@ -13,21 +13,23 @@ from .sorting import RANKS, SORT_COLUMNS, parse_number
 
 @dataclass(frozen=True)
 class Cursor:
-    """The position after a task: its value in the sort's column, and its id."""
+    """The position after a row of a list: its value in the sort's column, and its id."""
 
     sort: str
     value: Any
     id: int
 
     @classmethod
-    def after(cls, task_json: str, sort: str) -> "Cursor":
-        """Return the position after a task."""
-        name, task = sort.lstrip("-"), json.loads(task_json)
-        value = RANKS[task[name]] if name == "priority" else task[name]
-        return cls(sort, None if value is None else SORT_COLUMNS[name].parse(value), task["id"])
+    def after(
+        cls, row_json: str, sort: str, columns: dict[str, SortColumn] = SORT_COLUMNS
+    ) -> "Cursor":
+        """Return the position after a row."""
+        name, row = sort.lstrip("-"), json.loads(row_json)
+        value = RANKS[row[name]] if name == "priority" else row[name]
+        return cls(sort, None if value is None else columns[name].parse(value), row["id"])
 
     @classmethod
-    def parse(cls, text: str, sort: str) -> "Cursor":
+    def parse(cls, text: str, sort: str, columns: dict[str, SortColumn] = SORT_COLUMNS) -> "Cursor":
         """Parse a cursor for this sort.
 
         Raises:
@@ -36,7 +38,7 @@ class Cursor:
         try:
             padded = text + "=" * (-len(text) % 4)
             found, value, task_id = json.loads(base64.b64decode(padded, "-_", validate=True))
-            column = SORT_COLUMNS[sort.lstrip("-")]
+            column = columns[sort.lstrip("-")]
             if found != sort or (value is None and not column.nullable):
                 raise ValueError
             return cls(sort, None if value is None else column.parse(value), parse_number(task_id))
@@ -51,9 +53,9 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Page:
-    """Tasks in order, each as JSON; the cursor of the next page; the number of all tasks."""
+    """Rows in order, each as JSON; the cursor of the next page; the number of all rows."""
 
-    tasks: list[str]
+    rows: list[str]
     next: Cursor | None
     total: Total | None
 

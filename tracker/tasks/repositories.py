@@ -1,15 +1,16 @@
 """A task's repository: its metadata in the task's columns, renames, and refreshes."""
 
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
-from ..database import queries
+from ..database import changes, queries
 from ..database.connection import connection, database, retry_on_conflict
 from ..database.models import MetadataStatus, Task, repository_key
 from ..database.queries import TaskJSON
 from ..errors import RepositoryUnavailable
 from ..github.client import GitHubClient
 from ..github.repository import Repository
+from .changes import store_changes
 from .loader import find_task, read_task
 
 FOLLOWED_MAX = 1_000  # repositories that a process remembers
@@ -35,26 +36,37 @@ def to_columns(repository: Repository) -> dict[str, Any]:
     return {**values, "metadata_status": MetadataStatus.CURRENT.value}
 
 
-def follow_rename(repository: Repository, requested: str, exclude_id: int) -> None:
-    """Store the repository's present name in its other tasks, and remember the former ones.
+def follow_repository(
+    repository: Repository, requested: str, former_id: int | None = None, exclude_id: int = 0
+) -> None:
+    """Store what a repository's metadata change: its history, and its name in its other tasks.
 
-    For use in a transaction; `requested` is the name by which the repository was found. The
-    caller calls `renames_followed` after the commit: the same metadata, from the cache, then need
-    no second look, which would be a third of a creation's round trips.
+    For use in the transaction that stores them in one task, before it does. `requested` is the
+    name by which the repository was found, `former_id` the id that the task had for it. The
+    caller calls `repository_followed` after the commit: the same metadata, from the cache, then
+    need no second look, which would be half of a creation's round trips.
     """
     if _followed.get((repository.id, requested)) == repository.fetched_at:
         return
-    renamed = queries.other_names(repository.id, repository.name)
-    if renamed:
-        facts = {"repository": repository.name, "repository_url": repository.url}
-        queries.follow_rename(repository.id, facts, repository.fetched_at, exclude_id)
-    for name in renamed | {requested}:
+    facts = to_columns(repository)
+    ids = _ids(former_id, repository.id)
+    ends = changes.end_facts(repository.id)
+    names = {end["repository"] for end in ends}
+    differ = any(facts[name] != value for end in ends for name, value in end.items())
+    if differ or len(ids) > 1:
+        queries.lock_repository(*ids)
+        store_changes(ids, facts, repository.fetched_at, newer=True)
+    if names - {repository.name}:
+        renamed = {"repository": repository.name, "repository_url": repository.url}
+        queries.follow_rename(repository.id, renamed, repository.fetched_at, exclude_id)
+    for name in names | {requested}:
         if name.lower() != repository.name.lower():
             queries.remember_name(repository.id, name)
+    changes.store_stars(repository.id, repository.name, repository.stars, repository.fetched_at)
 
 
-def renames_followed(repository: Repository, requested: str) -> None:
-    """Remember in this process that `follow_rename` was committed for this metadata."""
+def repository_followed(repository: Repository, requested: str) -> None:
+    """Remember in this process that `follow_repository` was committed for this metadata."""
     if len(_followed) >= FOLLOWED_MAX:
         _followed.clear()
     _followed[repository.id, requested] = repository.fetched_at
@@ -69,32 +81,38 @@ def refresh_task(task_id: int, github: GitHubClient) -> TaskJSON:
         DatabaseUnavailable: nothing is changed.
     """
     task = find_task(task_id)
-    fetched_at = None
     try:
         repository = github.refresh(task.repository, task.repository_id)
         facts = to_columns(repository)
         fetched_at = facts.pop("metadata_fetched_at")
     except RepositoryUnavailable:
         facts = {"metadata_status": MetadataStatus.UNAVAILABLE.value}
-    same = repository_key == task.repository.lower()
-    if task.repository_id is None:
-        same &= Task.repository_id.is_null()
-    else:
-        same = (Task.repository_id == task.repository_id) | (same & Task.repository_id.is_null())
-    lock_key = facts.get("repository_id") or task.repository_id or task.repository.lower()
-    _store_facts(task, same, lock_key, facts, fetched_at)
+        fetched_at = None
+    _store_facts(task, facts, fetched_at, seen_at=fetched_at or datetime.now(timezone.utc))
     return read_task(task_id)
 
 
 @retry_on_conflict
 def _store_facts(
-    task: Task,
-    same: Any,
-    lock_key: object,
-    facts: dict[str, Any],
-    fetched_at: datetime | None,
+    task: Task, facts: dict[str, Any], fetched_at: datetime | None, seen_at: datetime
 ) -> None:
+    same = repository_key == task.repository.lower()
+    if task.repository_id is None:
+        same &= Task.repository_id.is_null()
+    else:
+        same = (Task.repository_id == task.repository_id) | (same & Task.repository_id.is_null())
+    ids = _ids(task.repository_id, facts.get("repository_id"))
+    lock_keys: list[Any] = [*ids] or [task.repository.lower()]
     with connection(), database.atomic():
-        queries.update_repository(same, lock_key, facts, fetched_at)
+        queries.lock_repository(*lock_keys)
+        store_changes(ids, facts, seen_at, newer=False)
+        queries.update_repository(same, facts, fetched_at)
         if facts.get("repository", task.repository).lower() != task.repository.lower():
             queries.remember_name(facts["repository_id"], task.repository)
+        if fetched_at:
+            changes.store_stars(ids[-1], facts["repository"], facts["stars"], fetched_at)
+
+
+def _ids(*ids: int | None) -> list[int]:
+    """Return the ids that are known, each once, in this order."""
+    return list(dict.fromkeys(number for number in ids if number is not None))

@@ -26,7 +26,7 @@ from ..github.repository import Repository
 from . import idempotency, pagination
 from .idempotency import Lease
 from .loader import find_task, loader, read_task
-from .repositories import follow_rename, renames_followed, to_columns
+from .repositories import follow_repository, repository_followed, to_columns
 
 SEARCHES_MAX = 4  # at a time in a process: a search may take long, and others need connections
 SEARCH_WAIT = 3.0  # seconds
@@ -89,13 +89,13 @@ def _insert(
     values: dict[str, Any], repository: Repository | None, requested: str, lease: Lease | None
 ) -> TaskJSON:
     with connection(), database.atomic():
-        task = queries.insert_task(values)
         if repository:
-            follow_rename(repository, requested, exclude_id=task.id)
+            follow_repository(repository, requested)
+        task = queries.insert_task(values)
         if lease:
             idempotency.complete(lease, task.id)
     if repository:
-        renames_followed(repository, requested)
+        repository_followed(repository, requested)
     return task
 
 
@@ -149,7 +149,7 @@ def edit_task(
         DatabaseUnavailable: nothing is changed.
     """
     while True:
-        values, repository, expected = dict(fields), None, versions
+        values, repository, expected, former_id = dict(fields), None, versions, None
         if name := values.pop("repository", None):
             task = find_task(task_id)
             _check_version(task.version, versions)
@@ -157,13 +157,14 @@ def edit_task(
             if name.lower() != task.repository.lower():
                 repository = github.repository(name)
             elif task.metadata_status != MetadataStatus.CURRENT.value:
+                former_id = task.repository_id
                 with suppress(GitHubError):  # it keeps the metadata that it has
                     repository = github.repository(name)
             if repository:
                 if repository.id != task.repository_id:
                     values.setdefault("issue", None)  # a number of the other repository
                 values |= to_columns(repository)
-        if edited := _update(task_id, values, expected, repository, name or ""):
+        if edited := _update(task_id, values, expected, repository, name or "", former_id):
             return edited
         _check_version(read_task(task_id).version, versions)
         # Another request changed the task after it was read: start again.
@@ -176,11 +177,15 @@ def _update(
     versions: Versions,
     repository: Repository | None,
     requested: str,
+    former_id: int | None,
 ) -> TaskJSON | None:
-    with connection(), database.atomic():
+    with connection(), database.atomic() as transaction:
         if repository:
-            follow_rename(repository, requested, exclude_id=task_id)
-        return queries.update_task(task_id, values, versions)
+            follow_repository(repository, requested, former_id, exclude_id=task_id)
+        edited = queries.update_task(task_id, values, versions)
+        if edited is None:
+            transaction.rollback()
+        return edited
 
 
 def delete_task(task_id: int, versions: Versions = None) -> None:
