@@ -6,6 +6,7 @@ from . import logs
 from .api import error_handlers, openapi, security, urls
 from .api.bulk import bulk_tasks
 from .api.counts import task_counts
+from .api.changes import changes
 from .api.health import health
 from .api.parsing import BODY_MAX
 from .api.tasks import TaskIdConverter, tasks
@@ -37,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     security.init_app(app, settings)
     urls.init_app(app)
     error_handlers.init_app(app)
-    openapi.init_app(app, settings, tasks, bulk_tasks, task_counts, health)
+    openapi.init_app(app, settings, tasks, bulk_tasks, task_counts, changes, health)
     for command in commands:
         app.cli.add_command(command)
     return app

@@ -1,6 +1,7 @@
 """Fixtures for requests to applications with other settings."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,7 @@ def routes() -> Callable[[Flask], list[tuple[str, str]]]:
 
     def routes(app: Flask) -> list[tuple[str, str]]:
         return [
-            (method, str(rule).replace("<task:task_id>", "1").replace("<path:name>", "{name}"))
+            (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(rule).replace("<task:task_id>", "1")))
             for rule in app.url_map.iter_rules()
             for method in rule.methods or ()
         ]

@@ -122,7 +122,10 @@ def generate(service: Service, folder: Path) -> None:
     """Generate the package `tracker_client` from the service's document."""
     document = folder / "openapi.json"
     document.write_text(service.call("GET", "/openapi.json").text)
-    (folder / "config.json").write_text(json.dumps({"post_hooks": []}))
+    # The generator knows no Atom; a feed is text.
+    overrides = {"application/atom+xml": "text/xml"}
+    config = {"post_hooks": [], "content_type_overrides": overrides}
+    (folder / "config.json").write_text(json.dumps(config))
     said = run(
         folder,
         "openapi_python_client",

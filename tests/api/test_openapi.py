@@ -23,6 +23,9 @@ OPERATIONS = {
     ("/tasks/{task_id}", "patch"): {"200", "401", "404", "412"} | READS_BODY | CALLS_GITHUB,
     ("/tasks/{task_id}", "delete"): {"204", "401", "404", "412", "422", "503"},
     ("/tasks/{task_id}/refresh", "post"): {"200", "401", "404"} | CALLS_GITHUB,
+    ("/changes", "get"): {"200", "401", "422", "503"},
+    ("/changes.atom", "get"): {"200", "401", "422", "503"},
+    ("/repositories/{owner}/{name}/stars", "get"): {"200", "401", "404", "503"},
     ("/health/live", "get"): {"200"},
     ("/health/ready", "get"): {"200", "503"},
 }
@@ -37,6 +40,9 @@ IDS = [
     "updateTask",
     "deleteTask",
     "refreshTask",
+    "listChanges",
+    "getChangesFeed",
+    "listStars",
     "getLiveness",
     "getReadiness",
 ]
@@ -111,7 +117,7 @@ def test_every_parameter_is_shared_and_has_an_example(document: dict[str, Any]) 
     tag = parameters["tag"] | {"example": PARAMETER_EXAMPLES["tag"]}
     assert prefilled == [("updateTasks", tag), ("deleteTasks", tag)]
     for name, parameter in parameters.items():
-        assert parameter["name"] == name
+        assert parameter["name"] == name.rpartition(".")[2]
         assert parameter["description"]
         # Swagger UI sends the example of a parameter, but not one of its schema.
         required = parameter.get("required", False)
@@ -211,7 +217,8 @@ def test_the_server_is_the_one_that_was_asked(client: FlaskClient) -> None:
 def test_the_schemas_have_the_rules(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     objects = {"TaskInput", "TaskPatch", "Task", "BulkPatch", "Bulk", "Error", "Health"}
-    assert set(schemas) == objects | {"Status", "Priority", "MetadataStatus"}
+    objects |= {"Change", "Stars"}
+    assert set(schemas) == objects | {"Status", "Priority", "MetadataStatus", "ChangeKind"}
     fields = schemas["TaskInput"]["properties"]
     assert schemas["TaskInput"]["additionalProperties"] is False
     assert schemas["TaskInput"]["required"] == ["repository", "title"]

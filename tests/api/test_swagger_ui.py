@@ -31,6 +31,9 @@ OPERATIONS = [
     ("bulk-updateTasks", "application/merge-patch+json", "200"),
     ("tasks-deleteTask", None, "204"),
     ("bulk-deleteTasks", None, "200"),
+    ("changes-listChanges", None, "200"),
+    ("changes-getChangesFeed", None, "200"),
+    ("changes-listStars", None, "200"),
     ("health-getLiveness", None, "200"),
     ("health-getReadiness", None, "200"),
 ]

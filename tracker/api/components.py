@@ -7,13 +7,24 @@ from typing import Any
 from apispec import APISpec, BasePlugin
 from apispec.ext.marshmallow import MarshmallowPlugin
 
+from ..database.changes import ChangeKind
 from ..database.models import BIGINT_MAX, MetadataStatus, Priority, Status
 from ..tasks.page_queries import COUNT_MAX
 from .examples import PARAMETER_EXAMPLES, PREFILLED
 
-ENUMERATIONS: tuple[type[Enum], ...] = (Status, Priority, MetadataStatus)
+ENUMERATIONS: tuple[type[Enum], ...] = (Status, Priority, MetadataStatus, ChangeKind)
 
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
+    "owner": {
+        "description": "User or organization that owns the repository.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 39},
+        "example": "pallets",
+    },
+    "name": {
+        "description": "Name of the repository, now or formerly.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 100},
+        "example": "flask",
+    },
     "task_id": {
         "description": "The task's `id`.",
         "schema": {"type": "integer", "format": "int64", "minimum": 1, "maximum": BIGINT_MAX},
@@ -97,23 +108,26 @@ class Conventions(BasePlugin):
             name = kwargs["rule"].endpoint.rpartition(".")[2]
             operation["operationId"] = re.sub("_([a-z])", lambda found: found[1].upper(), name)
             for parameter in operation.get("parameters", []):
-                name = parameter["name"]
+                name, own = parameter["name"], f"{operation['operationId']}.{parameter['name']}"
+                example = PARAMETER_EXAMPLES.get(own, PARAMETER_EXAMPLES.get(name))
                 if not parameter.get("required"):
-                    parameter["schema"]["examples"] = [PARAMETER_EXAMPLES[name]]
+                    parameter["schema"]["examples"] = [example]
                 # An example of the parameter itself becomes its value in Swagger UI.
                 if parameter.get("required") or name in PREFILLED.get(operation["operationId"], ()):
-                    parameter["example"] = PARAMETER_EXAMPLES[name]
-            self._share(operation.get("parameters", []))
+                    parameter["example"] = example
+            self._share(operation.get("parameters", []), operation["operationId"])
             for response in operation["responses"].values():
                 response.setdefault("headers", {})["X-Request-ID"] = "X-Request-ID"
             operation["responses"] = dict(sorted(operation["responses"].items()))
 
-    def _share(self, parameters: list[Any]) -> None:
-        """Replace parameters by the names of components; one that differs stays as it is."""
+    def _share(self, parameters: list[Any], operation_id: str = "") -> None:
+        """Replace parameters by components of their names; one that differs gets its own."""
         for index, parameter in enumerate(parameters):
             name = parameter["name"]
-            if self.components.parameters.setdefault(name, parameter) == parameter:
-                parameters[index] = name
+            if self.components.parameters.setdefault(name, parameter) != parameter:
+                name = f"{operation_id}.{name}"
+                self.components.parameters[name] = parameter
+            parameters[index] = name
 
 
 def share_enumeration(converter: Any, _field: Any, ret: dict[str, Any]) -> dict[str, str]:

@@ -49,6 +49,16 @@ PATCHED_EXAMPLE = {
 BULK_PATCH_EXAMPLE = {"status": "done", "add_tags": ["2030"], "remove_tags": ["reading"]}
 COUNTS_EXAMPLE = {"open": 41, "in_progress": 3, "done": 120}
 BULK_EXAMPLE = {"matched": 1, "changed": 1}
+CHANGE_EXAMPLE = {
+    "id": 1,
+    "repository": "pallets/flask",
+    "kind": "license",
+    "before": "BSD-3-Clause",
+    "after": "MIT",
+    "seen_at": "2030-01-02T09:30:00.250000Z",
+    "previously_seen_at": "2030-01-01T09:30:00.250000Z",
+}
+STARS_EXAMPLE = [{"date": "2030-01-01", "stars": 70000}]
 HEALTH_EXAMPLE = {"status": "ok"}
 PARAMETER_EXAMPLES = {
     "If-Match": '"1"',
@@ -56,9 +66,12 @@ PARAMETER_EXAMPLES = {
     "Idempotency-Key": "nightly-2030-01-01",
     "metadata": "optional",
     **{name: declared.example for name, declared in FILTERS.items()},
+    "since": "2026-11-01T00:00:00Z",
+    "kind": ["license"],
     "sort": "-stars",
     "limit": 10,
     "cursor": str(Cursor(DEFAULT_SORT, datetime(2030, 1, 1, tzinfo=timezone.utc), 1)),
+    "listChanges.cursor": str(Cursor("-seen_at", datetime(2030, 1, 1, tzinfo=timezone.utc), 1)),
     "total": True,
     "expect": 1,
     "by": "status",

@@ -92,6 +92,11 @@ FAILURES = {
     "task_not_found": Failure(
         kinds.TaskNotFound, "The task does not exist.", "Task 1 does not exist."
     ),
+    "no_tasks_on_repository": Failure(
+        kinds.NoTasksOnRepository,
+        "No task is on the repository.",
+        "No task is on the repository pallets/flask.",
+    ),
     "created_task_deleted": Failure(
         kinds.TaskNotFound,
         "An earlier request with the Idempotency-Key created a task, which has been deleted.",

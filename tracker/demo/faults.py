@@ -175,6 +175,7 @@ WRONG_DOCUMENTS = {
     "long-url": Fault(changes={"html_url": f"https://github.com/pallets/{'flask' * 1_000}"}),
 }
 UNUSUAL_DOCUMENTS = {
+    "archived": Fault(changes={"archived": True}),
     "no-description": Fault(missing="description"),
     "no-archived": Fault(missing="archived"),
     "no-topics": Fault(missing="topics"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from .filters import filter_key, filter_values
 from .page_queries import Total, count, ranges
-from .sorting import RANKS, SORT_COLUMNS, parse_number
+from .sorting import RANKS, SORT_COLUMNS, SortColumn, parse_number
 
 
 @dataclass(frozen=True)
