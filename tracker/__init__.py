@@ -5,8 +5,8 @@ from flask import Flask
 from . import logs
 from .api import error_handlers, openapi, security, urls
 from .api.bulk import bulk_tasks
-from .api.counts import task_counts
 from .api.changes import changes
+from .api.counts import task_counts
 from .api.health import health
 from .api.parsing import BODY_MAX
 from .api.tasks import TaskIdConverter, tasks

@@ -13,7 +13,8 @@ from ..database.connection import connection, retry_on_disconnect
 from ..database.models import MetadataStatus
 from ..errors import NoTasksOnRepository
 from ..github.names import is_full_name
-from .pagination import SORT_COLUMNS, Cursor, Page
+from .pagination import Cursor, Page
+from .sorting import SORT_COLUMNS
 
 SORT = "-seen_at"
 COLUMNS = {"seen_at": replace(SORT_COLUMNS["created_at"], key=Change.seen_at)}
