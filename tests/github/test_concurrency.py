@@ -10,7 +10,8 @@ from patched import run_patched
 from tracker.config import Settings
 from tracker.demo.github import FAULTS, Fault, GitHub
 from tracker.errors import GitHubTimeout, RepositoryUnavailable
-from tracker.github.client import CONCURRENCY_MAX, GitHubClient
+from tracker.github.calls import CONCURRENCY_MAX
+from tracker.github.client import GitHubClient
 from tracker.github.repository import Repository
 
 FLASK = "pallets/flask"

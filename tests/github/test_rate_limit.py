@@ -138,3 +138,93 @@ def test_a_403_that_speaks_of_a_limit_is_one(
     with pytest.raises(GitHubRateLimited) as caught:
         client.repository(FLASK)
     assert caught.value.retry_after in (SECONDARY_LIMIT - 1, SECONDARY_LIMIT)
+
+
+def status(client: GitHubClient, *, ask: bool = False) -> tuple[int, int] | None:
+    found = client.rate_limit_status(ask=ask)
+    return None if found is None else (found.limit, found.remaining)
+
+
+def test_every_process_knows_the_rate_limit_that_one_was_told(
+    github: GitHub, settings: Settings
+) -> None:
+    github.remaining, github.reset = 60, time.time() + 600
+    one, other = GitHubClient(settings), GitHubClient(settings)
+    assert status(other) is None
+    one.repository(FLASK)
+    assert status(other) == (60, 59)
+    told = other.rate_limit_status()
+    assert told is not None
+    assert told.resets_at.timestamp() == int(github.reset)
+    one.repository(FLASK)  # from the cache
+    assert status(other) == (60, 59)
+    assert len(github.calls) == 1
+
+
+def test_a_304_tells_the_rate_limit_too(
+    github: GitHub, client: GitHubClient, age: Callable[[timedelta], datetime]
+) -> None:
+    github.remaining, github.reset = 60, time.time() + 600
+    client.repository(FLASK)
+    age(timedelta(hours=2))
+    client.repository(FLASK)
+    assert github.calls[1].status == 304
+    assert status(client) == (60, 58)
+
+
+def test_the_rate_limit_of_a_token_is_not_told_under_another(
+    github: GitHub, settings: Settings
+) -> None:
+    GitHubClient(replace(settings, github_token="one")).repository(FLASK)
+    assert status(GitHubClient(replace(settings, github_token="one"))) == (5000, 5000)
+    for token in ("other", None):
+        assert status(GitHubClient(replace(settings, github_token=token))) is None
+
+
+def test_github_is_asked_for_the_rate_limit_once_a_second(
+    github: GitHub, settings: Settings
+) -> None:
+    clients = [GitHubClient(settings) for _ in range(3)]
+    for client in clients * 2:
+        assert status(client, ask=True) == (60, 60)
+    assert [call.path for call in github.calls] == ["/rate_limit"]
+    assert status(GitHubClient(replace(settings, github_token="t")), ask=True) == (5000, 5000)
+
+
+def test_a_used_up_rate_limit_is_told_without_a_call(github: GitHub, client: GitHubClient) -> None:
+    github.limit(60)
+    with pytest.raises(GitHubRateLimited):
+        client.repository(FLASK)
+    calls = len(github.calls)
+    assert status(client, ask=True) == (60, 0)
+    assert len(github.calls) == calls
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "59"},
+        {**USED_UP, "X-RateLimit-Limit": "60", "X-RateLimit-Reset": "9" * 14},
+        {
+            "X-RateLimit-Limit": "10",
+            "X-RateLimit-Remaining": "9",
+            "X-RateLimit-Reset": "60",
+            "X-RateLimit-Resource": "search",
+        },
+    ],
+)
+def test_other_headers_tell_no_rate_limit(
+    github: GitHub, client: GitHubClient, headers: dict[str, str]
+) -> None:
+    github.fault = Fault(headers=headers)
+    client.repository(FLASK)
+    assert status(client) is None
+
+
+def test_a_cache_that_fails_still_has_the_rate_limit(github: GitHub, settings: Settings) -> None:
+    client = GitHubClient(replace(settings, github_cache="redis://127.0.0.1:1/0"))
+    client.repository(FLASK)
+    assert status(client) == (60, 60)
+    for _ in range(3):
+        status(client, ask=True)
+    assert len(github.calls) == 2

@@ -10,7 +10,7 @@ from helpers import wait_for
 from tracker.config import Settings
 from tracker.demo.github import FAULTS, NEVER, Fault, GitHub
 from tracker.errors import GitHubError, GitHubFailed, GitHubTimeout
-from tracker.github import client as client_module
+from tracker.github import calls
 from tracker.github.client import GitHubClient
 
 FLASK = "pallets/flask"
@@ -60,7 +60,7 @@ def test_a_permanent_failure_is_not_retried(
 def test_a_failure_near_the_deadline_is_not_retried(
     github: GitHub, settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
-    monkeypatch.setattr(client_module, "RETRY_DELAY", 1.0)
+    monkeypatch.setattr(calls, "RETRY_DELAY", 1.0)
     github.fault = fault
     started = time.monotonic()
     with pytest.raises(GitHubFailed):

@@ -50,6 +50,7 @@ class GitHub(RateLimit):
         }
         self.renamed: dict[str, str] = dict(data["renamed"])
         self.fault: Fault | None = None  # the response to each call, in place of the usual one
+        self.rate_limit_fault: Fault | None = None  # the same, for `/rate_limit`
         self.token: str | None = None  # the only valid one; None: each token is valid
         self.rate_limits: dict[str | None, RateLimit] = {}  # by token; None: calls without one
         self.calls: list[Call] = []

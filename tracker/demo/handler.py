@@ -97,7 +97,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = path.removeprefix(self.server.github.prefix).strip("/").split("/")
         if len(parts) == 3 and parts[1] == FAULTS_OWNER:
             return FAULTS.get(parts[2])
-        return self.server.github.fault if parts != ["rate_limit"] else None
+        github = self.server.github
+        return github.rate_limit_fault if parts == ["rate_limit"] else github.fault
 
     def _faulty_response(self, fault: Fault, path: str) -> Response:
         github = self.server.github

@@ -15,7 +15,7 @@ from requests_cache.backends.base import BaseCache
 from requests_cache.backends.redis import RedisCache
 from requests_cache.models.response import CachedResponse
 
-from .storage import REDIS_NAMESPACE, Check, JSONSerializer, RedisLeases, SQLiteStorage
+from .storage import REDIS_NAMESPACE, Check, JSONSerializer, RedisShared, SQLiteStorage
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +28,11 @@ class FallbackCache(BaseCache):
     """A cache that uses memory while another cache fails; each change is logged once."""
 
     def __init__(
-        self, primary: BaseCache, leases: SQLiteStorage | RedisLeases, check: Check
+        self, primary: BaseCache, shared: SQLiteStorage | RedisShared, check: Check
     ) -> None:
         super().__init__()
-        self._leases = leases
-        self.responses = SQLiteStorage(":memory:", check)
+        self._shared = shared
+        self.responses = self._memory = SQLiteStorage(":memory:", check)
         self._primary = primary
         self._failing = False
         self._resume_at = 0.0
@@ -66,11 +66,22 @@ class FallbackCache(BaseCache):
 
         While the cache fails, every process gets it.
         """
-        return self._attempt(self._leases.acquire, key, seconds) is not False
+        return self._attempt(self._shared.acquire, key, seconds) is not False
 
     def release(self, key: str) -> None:
         """Release a lease."""
-        self._attempt(self._leases.release, key)
+        self._attempt(self._shared.release, key)
+
+    def write_note(self, key: str, text: str) -> None:
+        """Store a text that all processes with this cache share."""
+        self._attempt(self._shared.write_note, key, text)
+        if self._failing:
+            self._memory.write_note(key, text)
+
+    def read_note(self, key: str) -> str | None:
+        """Return a stored text, or None."""
+        found: str | None = self._attempt(self._shared.read_note, key)
+        return self._memory.read_note(key) if found is None and self._failing else found
 
     def _attempt(
         self, operation: Callable[..., Any], *args: Any, recovers: bool = False, **kwargs: Any
@@ -115,7 +126,7 @@ def _redis_cache(url: str, check: Check) -> FallbackCache:
     primary = RedisCache(
         REDIS_NAMESPACE, connection=redis, ttl=False, serializer=JSONSerializer(check)
     )
-    return FallbackCache(primary, RedisLeases(redis), check)
+    return FallbackCache(primary, RedisShared(redis), check)
 
 
 def _file_cache(path: str, check: Check) -> FallbackCache:

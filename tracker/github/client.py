@@ -1,12 +1,12 @@
 """Client for GitHub's REST API: a repository's name in, its metadata or one GitHubError out."""
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from threading import BoundedSemaphore, Lock
 from urllib.parse import urljoin
 
 import requests
@@ -15,35 +15,27 @@ from requests_cache.models.response import CachedResponse
 from ..config import Settings
 from ..errors import (
     GitHubError,
+    GitHubRateLimited,
     GitHubResponseUnusable,
-    GitHubTimeout,
     GitHubTokenRejected,
-    GitHubUnreachable,
     RepositoryUnavailable,
     describe,
 )
+from .calls import GitHubCalls
+from .limits import RateLimitStatus
 from .names import web_host
 from .repository import Repository, parse_repository_response, received_at
-from .responses import (
-    REFUSALS,
-    UNREADABLE_CERTIFICATES,
-    UNSUPPORTED_PROXY,
-    check_usable,
-    rate_limit,
-    rate_limited,
-    refusal,
-)
-from .session import GitHubSession, UnusableRedirect
+from .responses import REFUSALS, not_github, refusal
+from .session import GitHubSession
 from .single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
 
-CONCURRENCY_MAX = 100  # calls at a time that GitHub allows an address
 REDIRECTS_MAX = 3
 STALE_MAX = timedelta(days=7)
 LEASE = 2.0  # seconds in which other processes do not call GitHub for the same URL
 LEASE_POLL = 0.02  # seconds
-RETRY_DELAY = 0.2  # seconds before the one retry of a failure that may be transient
+RATE_LIMIT_INTERVAL = 1.0  # seconds between two calls for the rate limit
 
 
 class GitHubClient:
@@ -53,22 +45,17 @@ class GitHubClient:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self._base_url = settings.github_api_base
         self._web_host = web_host(settings.github_api_base)
         self._has_token = settings.github_token is not None
         self.timeout = settings.github_timeout  # seconds, for all attempts of one call together
-        self._semaphore = BoundedSemaphore(max(CONCURRENCY_MAX // settings.web_concurrency, 1))
-        self._lock = Lock()
-        self._opened: GitHubSession | None = None
+        self._asked_at = -math.inf
+        self._calls = GitHubCalls(settings, self._check_cacheable)
         self._single_flight = SingleFlight[Repository]()
 
     @property
     def _session(self) -> GitHubSession:
-        with self._lock:
-            if self._opened is None:
-                self._opened = GitHubSession(self._settings, self._check_cacheable)
-            return self._opened
+        return self._calls.session
 
     def repository(self, name: str) -> Repository:
         """Return the metadata of `owner/name`, from the cache while they are fresh.
@@ -120,6 +107,41 @@ class GitHubClient:
                 raise
             return named  # deleted, and created anew under its name
 
+    def rate_limit_status(self, *, ask: bool = False) -> RateLimitStatus | None:
+        """Return GitHub's rate limit of our token as GitHub told it last, or None.
+
+        With `ask`, GitHub is called, which costs no call of the limit. All processes with one
+        cache ask it at most once in RATE_LIMIT_INTERVAL, and not while it limits us.
+
+        Raises:
+            GitHubError: it can't respond now.
+        """
+        if ask and self._may_ask():
+            with suppress(GitHubRateLimited):
+                self._ask_for_rate_limit()
+        return self._session.rate_limit_status()
+
+    def _may_ask(self) -> bool:
+        """Return whether no process has asked for the rate limit a moment ago."""
+        now = time.monotonic()
+        if now - self._asked_at < RATE_LIMIT_INTERVAL:
+            return False
+        self._asked_at = now  # the cache, which the others share, may fail
+        key = self._session.cache_key(f"lease of {self._session.rate_limit_url}")
+        return self._session.shared_cache.acquire(key, RATE_LIMIT_INTERVAL)
+
+    def _ask_for_rate_limit(self) -> None:
+        deadline = time.monotonic() + self.timeout
+        with self._calls.slot(deadline):
+            response = self._calls.request(self._session.rate_limit_url, deadline)
+        if response.status_code in REFUSALS:
+            error = refusal(response, "The rate limit", has_token=self._has_token)
+            # A server of one's own may have none: https://docs.github.com/en/enterprise-server
+            if not isinstance(error, RepositoryUnavailable):
+                raise error
+        elif RateLimitStatus.of(response.headers) is None:
+            raise not_github(response)
+
     def _check_cacheable(self, response: requests.Response) -> None:
         """Check that a response with status 200 describes a repository."""
         if response.status_code == 200:
@@ -143,7 +165,7 @@ class GitHubClient:
         try:
             return self._single_flight.run(key, lambda: fetch(url, name), self.timeout + 1)
         except FutureTimeoutError as error:
-            raise self._timed_out() from error
+            raise self._calls.timed_out() from error
 
     def _fetch_or_wait(self, url: str, name: str) -> Repository:
         """Fetch, unless another process with the same cache does: then wait for its response.
@@ -157,7 +179,7 @@ class GitHubClient:
             if found := self._cached(url, _is_fresh):
                 return found
             if time.monotonic() >= deadline:
-                raise self._timed_out()
+                raise self._calls.timed_out()
         try:
             return self._cached(url, _is_fresh) or self._fetch(url, name, force_refresh=False)
         finally:
@@ -165,10 +187,9 @@ class GitHubClient:
 
     def _fetch(self, url: str, name: str, force_refresh: bool = True) -> Repository:
         deadline = time.monotonic() + self.timeout
-        with self._slot(deadline):
+        with self._calls.slot(deadline):
             for _ in range(REDIRECTS_MAX + 1):
-                self._check_rate_limit()
-                response = self._request(url, deadline, force_refresh)
+                response = self._calls.request(url, deadline, force_refresh)
                 if response.status_code == 200:
                     return parse_repository_response(response, self._web_host)
                 if response.status_code in REFUSALS:
@@ -179,67 +200,6 @@ class GitHubClient:
                     raise error
                 url = urljoin(url, response.headers["Location"])
         raise GitHubResponseUnusable("GitHub redirected in a loop.")
-
-    @contextmanager
-    def _slot(self, deadline: float) -> Iterator[None]:
-        """Limit concurrent calls to GitHub."""
-        if not self._semaphore.acquire(timeout=deadline - time.monotonic()):
-            raise self._timed_out()
-        try:
-            yield
-        finally:
-            self._semaphore.release()
-
-    def _request(self, url: str, deadline: float, force_refresh: bool) -> requests.Response:
-        """Return metadata, a redirect or a refusal; raise anything else as a GitHubError."""
-        try:
-            response = self._request_with_retry(url, deadline, force_refresh)
-        except (requests.RequestException, ValueError) as error:
-            if isinstance(error, requests.Timeout) or time.monotonic() >= deadline:
-                raise self._timed_out() from error
-            if isinstance(error, requests.ConnectionError):
-                raise GitHubUnreachable("GitHub can't be reached.") from error
-            if isinstance(error, UnusableRedirect):
-                raise GitHubResponseUnusable(str(error)) from error
-            if isinstance(error, requests.exceptions.InvalidSchema):
-                raise GitHubUnreachable(UNSUPPORTED_PROXY) from error
-            raise GitHubResponseUnusable("GitHub sent an unusable response.") from error
-        except OSError as error:  # requests' own, before it connects
-            raise GitHubUnreachable(UNREADABLE_CERTIFICATES) from error
-        if wait := rate_limit(response):
-            until = datetime.now(timezone.utc) + wait
-            self._session.cache.save_response(response, self._rate_limit_key, until)
-            raise rate_limited(until, has_token=self._has_token)
-        check_usable(response)
-        return response
-
-    def _request_with_retry(
-        self, url: str, deadline: float, force_refresh: bool
-    ) -> requests.Response:
-        retry_until = deadline - RETRY_DELAY
-        try:
-            response = self._session.fetch(url, deadline, force_refresh=force_refresh)
-            transient = response.status_code >= 500 and "Retry-After" not in response.headers
-            if not transient or time.monotonic() >= retry_until:
-                return response
-        except requests.ConnectionError:
-            if time.monotonic() >= retry_until:
-                raise
-        time.sleep(RETRY_DELAY)
-        return self._session.fetch(url, deadline, force_refresh=force_refresh)
-
-    def _check_rate_limit(self) -> None:
-        """Raise GitHubRateLimited while GitHub limits us, whichever process was told so."""
-        limit = self._session.cache.get_response(self._rate_limit_key)
-        if limit is not None and limit.expires is not None and not limit.is_expired:
-            raise rate_limited(limit.expires, has_token=self._has_token)
-
-    @property
-    def _rate_limit_key(self) -> str:
-        return self._session.cache_key(f"rate limit of {self._base_url}")
-
-    def _timed_out(self) -> GitHubTimeout:
-        return GitHubTimeout(f"GitHub did not respond within {self.timeout:g} seconds.")
 
 
 def _is_fresh(response: CachedResponse) -> bool:

@@ -2,7 +2,6 @@
 
 import email.utils
 import math
-import re
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -19,6 +18,7 @@ from ..errors import (
     RepositoryForbidden,
     RepositoryUnavailable,
 )
+from .limits import number
 from .repository import printable
 from .session import REDIRECTS
 
@@ -112,11 +112,11 @@ def rate_limit(response: requests.Response) -> timedelta | None:
     now = _epoch(headers.get("Date")) or time.time()  # GitHub's clock, where it is known
     wait: float | None = None
     if retry_after := headers.get("Retry-After"):
-        wait = _number(retry_after)
+        wait = number(retry_after)
         if wait is None and (date := _epoch(retry_after)):
             wait = date - now
     elif headers.get("X-RateLimit-Remaining") == "0":
-        reset = _number(headers.get("X-RateLimit-Reset"))
+        reset = number(headers.get("X-RateLimit-Reset"))
         wait = None if reset is None else reset - now
     elif response.status_code == 403 and not _names_rate_limit(response.text.lower()):
         return None
@@ -133,10 +133,6 @@ def rate_limited(until: datetime, *, has_token: bool) -> GitHubRateLimited:
 
 def _names_rate_limit(text: str) -> bool:
     return any(phrase in text for phrase in ("rate limit", "rate-limit", "abuse detection"))
-
-
-def _number(text: str | None) -> float | None:
-    return float(text) if text and re.fullmatch(r"[0-9]{1,15}", text.strip()) else None
 
 
 def _epoch(date: str | None) -> float | None:

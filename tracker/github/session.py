@@ -9,10 +9,11 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests_cache import CachedSession
+from requests_cache import DO_NOT_CACHE, CachedSession
 
 from ..config import Settings
 from .cache import open_cache
+from .limits import RateLimitStatus
 from .storage import RECEIVED_AT, Check
 from .time_limit import TimeLimitExceeded, time_limit
 
@@ -41,26 +42,48 @@ class GitHubSession(CachedSession):
         # Responses seen with one token must not serve another.
         self._identity = hashlib.sha256((token or "").encode()).hexdigest()[:16]
 
+        self.rate_limit_url = f"{settings.github_api_base}/rate_limit"
+        self._rate_limit_key = self.cache_key(f"status of {self.rate_limit_url}")
+
         def check_response(response: requests.Response) -> None:
             if response.status_code in REDIRECTS:
                 check_redirect(response)
-            check(response)
+            if response.url != self.rate_limit_url:
+                check(response)
 
         self.shared_cache = open_cache(settings.github_cache, check_response)
         super().__init__(
             backend=self.shared_cache,
             expire_after=settings.github_cache_ttl,
+            urls_expire_after={self.rate_limit_url: DO_NOT_CACHE},
             allowable_codes=(200, 301),
             key_fn=lambda request, **_: self.cache_key(request.url),
         )
         base = urlsplit(settings.github_api_base)
         self.adapters.clear()
-        self.mount(f"{base.scheme}://{base.netloc}/", GitHubAdapter(token, check_response))
+        self.mount(
+            f"{base.scheme}://{base.netloc}/", GitHubAdapter(token, self._receive(check_response))
+        )
         self.headers.update(HEADERS)
         # With any `auth`, requests does not send what a .netrc file has for the host.
         self.auth = lambda request: request
         # GitHub's responses vary by cookie: with one, each cached response would be a miss.
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def _receive(self, check: Check) -> Check:
+        """Return the check of a response that has come from GitHub, which notes its rate limit."""
+
+        def receive(response: requests.Response) -> None:
+            if status := RateLimitStatus.of(response.headers):
+                self.shared_cache.write_note(self._rate_limit_key, str(status))
+            check(response)
+
+        return receive
+
+    def rate_limit_status(self) -> RateLimitStatus | None:
+        """Return what GitHub told last under this token, whichever process it told, or None."""
+        text = self.shared_cache.read_note(self._rate_limit_key)
+        return None if text is None else RateLimitStatus.parse(text)
 
     def cache_key(self, url: str) -> str:
         """Return the key of a URL's response; GitHub ignores the case of a repository's name."""

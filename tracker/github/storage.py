@@ -1,4 +1,4 @@
-"""Storage of cached responses: JSON in SQLite or Redis, and leases that processes share."""
+"""Storage of cached responses: JSON in SQLite or Redis, and leases and notes beside them."""
 
 import json
 import sqlite3
@@ -100,6 +100,7 @@ class SQLiteStorage(BaseStorage[str, CachedResponse]):
         self._execute("PRAGMA synchronous = NORMAL")
         self._execute("CREATE TABLE IF NOT EXISTS github (key TEXT PRIMARY KEY, value TEXT)")
         self._execute("CREATE TABLE IF NOT EXISTS leases (key TEXT PRIMARY KEY, expires REAL)")
+        self._execute("CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT)")
 
     def __getitem__(self, key: str) -> CachedResponse:
         rows = self._execute("SELECT value FROM github WHERE key = ?", key)
@@ -142,6 +143,15 @@ class SQLiteStorage(BaseStorage[str, CachedResponse]):
         """Release a lease."""
         self._execute("DELETE FROM leases WHERE key = ?", key)
 
+    def write_note(self, key: str, text: str) -> None:
+        """Store a text that is no response."""
+        self._execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", key, text)
+
+    def read_note(self, key: str) -> str | None:
+        """Return the stored text, or None."""
+        rows = self._execute("SELECT value FROM notes WHERE key = ?", key)
+        return str(rows[0][0]) if rows else None
+
     def _execute(self, sql: str, *parameters: Any) -> list[Any]:
         deadline = time.monotonic() + SQLITE_LOCK_TIMEOUT
         while True:
@@ -154,8 +164,8 @@ class SQLiteStorage(BaseStorage[str, CachedResponse]):
                 time.sleep(SQLITE_RETRY_DELAY)
 
 
-class RedisLeases:
-    """Leases in Redis."""
+class RedisShared:
+    """Leases and notes in Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -168,3 +178,12 @@ class RedisLeases:
     def release(self, key: str) -> None:
         """Release a lease."""
         self._redis.delete(f"{REDIS_NAMESPACE}-lease:{key}")
+
+    def write_note(self, key: str, text: str) -> None:
+        """Store a text that is no response."""
+        self._redis.set(f"{REDIS_NAMESPACE}-note:{key}", text)
+
+    def read_note(self, key: str) -> str | None:
+        """Return the stored text, or None."""
+        text: Any = self._redis.get(f"{REDIS_NAMESPACE}-note:{key}")
+        return text.decode(errors="replace") if text is not None else None
