@@ -17,7 +17,7 @@ from ..tasks import loader, repositories, service
 from ..tasks.pagination import Page
 from .examples import EXAMPLE, PATCH_EXAMPLE, PATCHED_EXAMPLE, TASK_EXAMPLE
 from .failures import CONDITION, DATABASE, GITHUB, JSON_BODY, TASK, TOKEN, errors
-from .parsing import Blueprint, query_without_cursor
+from .parsing import Blueprint
 from .schemas import (
     CreateHeadersSchema,
     CreateQuerySchema,
@@ -26,7 +26,7 @@ from .schemas import (
     TaskPatchSchema,
     TaskSchema,
 )
-from .urls import empty_response
+from .urls import empty_response, page_links
 
 tasks = Blueprint("tasks", __name__, url_prefix="/tasks", description="Tasks")
 
@@ -226,13 +226,7 @@ def versions(tags: ETags) -> set[int | None]:
 
 def list_headers(page: Page) -> dict[str, str]:
     """Return the headers of a page of a list."""
-    headers = {}
-    if page.next:
-        others = query_without_cursor(request)
-        query = f"{others}&cursor={page.next}" if others else f"cursor={page.next}"
-        # Not request.base_url, which is an IRI: no header may contain one.
-        here = f"{request.scheme}://{request.host}{request.script_root}{request.path}"
-        headers["Link"] = f'<{here}?{query}>; rel="next"'
+    headers = page_links(page.next)
     if page.total is not None:
         headers["X-Total-Count"] = str(page.total.number)
         if page.total.estimated:

@@ -8,6 +8,8 @@ from typing import Any
 
 from flask import Flask, Response, request, url_for
 
+from .parsing import query_without_cursor
+
 PREFIX = re.compile(r"(/[\w.-]+)+", re.ASCII)
 
 
@@ -36,6 +38,22 @@ def empty_response(status: int, headers: dict[str, str] | None = None) -> Respon
     response = Response(status=status, headers=headers)
     del response.headers["Content-Type"]
     return response
+
+
+def page_links(following: Any) -> dict[str, str]:
+    """Return the `Link` header of a page of a list, unless it is the only one.
+
+    It has the URL of the first page, and that of the next one if there is a cursor for it.
+    """
+    others = query_without_cursor(request)
+    links = {"next": "&".join(filter(None, [others, f"cursor={following}"]))} if following else {}
+    if not links and not request.args.get("cursor"):
+        return {}
+    links["first"] = others
+    # Not request.base_url, which is an IRI: no header may contain one.
+    here = f"{request.scheme}://{request.host}{request.script_root}{request.path}"
+    urls = {relation: f"{here}?{query}".rstrip("?") for relation, query in links.items()}
+    return {"Link": ", ".join(f'<{url}>; rel="{relation}"' for relation, url in urls.items())}
 
 
 def without_ipv4_mapping(peer: Any) -> Any:
