@@ -9,6 +9,8 @@ from .api.changes import changes
 from .api.counts import task_counts
 from .api.health import health
 from .api.parsing import BODY_MAX
+from .api.rate_limit import rate_limit
+from .api.repositories import repositories
 from .api.tasks import TaskIdConverter, tasks
 from .cli import commands
 from .config import Settings, load_settings
@@ -38,7 +40,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     security.init_app(app, settings)
     urls.init_app(app)
     error_handlers.init_app(app)
-    openapi.init_app(app, settings, tasks, bulk_tasks, task_counts, changes, health)
+    openapi.init_app(
+        app, settings, tasks, bulk_tasks, task_counts, repositories, changes, rate_limit, health
+    )
     for command in commands:
         app.cli.add_command(command)
     return app

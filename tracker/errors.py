@@ -43,11 +43,7 @@ class TrackerError(Exception):
     reason = "internal_error"
 
     def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: int | None = None,
-        headers: dict[str, str] | None = None,
+        self, message: str, *, retry_after: int | None = None, headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds

@@ -139,7 +139,7 @@ FAIL: dict[str, Callable[[World], TestResponse]] = {
     "token_wrong": token_wrong,
     "cross_site_request": lambda world: world.create(headers={"Sec-Fetch-Site": "cross-site"}),
     "task_not_found": lambda world: world.client.get("/tasks/1"),
-    "no_tasks_on_repository": lambda world: world.client.get("/repositories/pallets/flask/stars"),
+    "no_tasks_on_repository": lambda world: world.client.get("/repositories/pallets/flask"),
     "created_task_deleted": created_task_deleted,
     "precondition_failed": precondition_failed,
     "unexpected_matches": unexpected_matches,

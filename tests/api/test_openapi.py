@@ -26,6 +26,10 @@ OPERATIONS = {
     ("/changes", "get"): {"200", "401", "422", "503"},
     ("/changes.atom", "get"): {"200", "401", "422", "503"},
     ("/repositories/{owner}/{name}/stars", "get"): {"200", "401", "404", "503"},
+    ("/repositories", "get"): {"200", "401", "422", "503"},
+    ("/repositories/{owner}/{name}", "get"): {"200", "401", "404", "503"},
+    ("/repositories/{owner}/{name}/refresh", "post"): {"200", "401", "404"} | CALLS_GITHUB,
+    ("/rate-limit", "get"): {"200", "401", "422"} | CALLS_GITHUB,
     ("/health/live", "get"): {"200"},
     ("/health/ready", "get"): {"200", "503"},
 }
@@ -43,6 +47,10 @@ IDS = [
     "listChanges",
     "getChangesFeed",
     "listStars",
+    "listRepositories",
+    "getRepository",
+    "refreshRepository",
+    "getRateLimit",
     "getLiveness",
     "getReadiness",
 ]
@@ -217,7 +225,7 @@ def test_the_server_is_the_one_that_was_asked(client: FlaskClient) -> None:
 def test_the_schemas_have_the_rules(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     objects = {"TaskInput", "TaskPatch", "Task", "BulkPatch", "Bulk", "Error", "Health"}
-    objects |= {"Change", "Stars"}
+    objects |= {"Change", "Stars", "Repository", "TaskCount", "RateLimit"}
     assert set(schemas) == objects | {"Status", "Priority", "MetadataStatus", "ChangeKind"}
     fields = schemas["TaskInput"]["properties"]
     assert schemas["TaskInput"]["additionalProperties"] is False

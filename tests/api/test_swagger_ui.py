@@ -34,6 +34,10 @@ OPERATIONS = [
     ("changes-listChanges", None, "200"),
     ("changes-getChangesFeed", None, "200"),
     ("changes-listStars", None, "200"),
+    ("repositories-listRepositories", None, "200"),
+    ("repositories-getRepository", None, "200"),
+    ("repositories-refreshRepository", None, "200"),
+    ("rate_limit-getRateLimit", None, "200"),
     ("health-getLiveness", None, "200"),
     ("health-getReadiness", None, "200"),
 ]

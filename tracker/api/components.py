@@ -50,9 +50,10 @@ HEADERS = {
         "`true` if an earlier request with the key created the task.", "true", required=False
     ),
     "Link": header(
-        'Next page, as `<URL>; rel="next"`, if there is one.',
+        'The next page, as `<URL>; rel="next"`, and the first one, as `<URL>; rel="first"`. '
+        "It is missing if there is one page only.",
         "<http://127.0.0.1:8000/tasks?sort=-stars&limit=1&cursor=WyItc3RhcnMiLDg5MDAwLDJd>; "
-        'rel="next"',
+        'rel="next", <http://127.0.0.1:8000/tasks?sort=-stars&limit=1>; rel="first"',
         required=False,
     ),
     "X-Total-Count": header(

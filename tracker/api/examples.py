@@ -4,6 +4,8 @@ from datetime import datetime, timezone
 
 from ..tasks.filters import FILTERS
 from ..tasks.pagination import Cursor
+from ..tasks.repository_filters import REPOSITORY_FILTERS
+from ..tasks.repository_pages import RepositoryCursor
 from ..tasks.sorting import DEFAULT_SORT
 
 EXAMPLE = {
@@ -59,6 +61,20 @@ CHANGE_EXAMPLE = {
     "previously_seen_at": "2030-01-01T09:30:00.250000Z",
 }
 STARS_EXAMPLE = [{"date": "2030-01-01", "stars": 70000}]
+REPOSITORY_EXAMPLE = {
+    "name": "pallets/flask",
+    "url": "https://github.com/pallets/flask",
+    "description": "The Python micro framework for building web applications.",
+    **{
+        name: TASK_EXAMPLE[name]
+        for name in (
+            *("stars", "language", "archived", "pushed_at", "topics", "license", "homepage"),
+            *("fork", "visibility", "metadata_status", "metadata_fetched_at"),
+        )
+    },
+    "tasks": {"open": 1, "in_progress": 0, "done": 0},
+}
+RATE_LIMIT_EXAMPLE = {"limit": 5000, "remaining": 4990, "resets_at": "2030-01-01T10:00:00Z"}
 HEALTH_EXAMPLE = {"status": "ok"}
 PARAMETER_EXAMPLES = {
     "If-Match": '"1"',
@@ -76,6 +92,9 @@ PARAMETER_EXAMPLES = {
     "expect": 1,
     "by": "status",
     "today": "2030-01-31",
+    "fetched_before": REPOSITORY_FILTERS["fetched_before"].example,
+    "listRepositories.cursor": str(RepositoryCursor("-stars", 70000, 596892)),
+    "ask": True,
 }
 # Swagger UI prefills these, as it does required parameters: the operations need a filter.
 PREFILLED = {"updateTasks": {"tag"}, "deleteTasks": {"tag"}}

@@ -61,6 +61,7 @@ def one_of(column: str, choices: type[Enum]) -> Any:
 
 
 _PRIORITIES = SQL(f"ARRAY[{', '.join(repr(choice.value) for choice in Priority)}]")
+_NAME = 'lower(repository COLLATE "C")'
 _ISSUE_URL = "repository_url || '/issues/' || issue"
 _SEARCH = "search_vector(ARRAY[title, description, repository, repository_description] || tags)"
 
@@ -195,7 +196,7 @@ for _name, _definition in {
     "tasks_stars": "(stars, id)",
     "tasks_pushed_at": "(pushed_at, id)",
     "tasks_title": """(title_key(title) COLLATE "C", id)""",
-    "tasks_repository": """(lower(repository COLLATE "C"), id)""",
+    "tasks_repository": f"({_NAME}, id)",
     "tasks_archived": "(created_at, id) WHERE archived",
     "tasks_metadata_not_current": "(created_at, id) WHERE metadata_status <> 'current'",
     "tasks_tags": "USING gin (tag_keys)",
@@ -208,6 +209,13 @@ for _name, _definition in {
     "tasks_fork_pushed_at": "(pushed_at, id) WHERE fork",
     "tasks_archived_pushed_at": "(pushed_at, id) WHERE archived",
     "tasks_topics": "USING gin (topics)",
+    "tasks_facts": "(repository_id, metadata_fetched_at DESC NULLS LAST, id DESC) INCLUDE (status)",
+    # PostgreSQL reads an expression from an index only if that has the column too.
+    "tasks_names": f"({_NAME}, repository_id) INCLUDE (repository) WHERE repository_id IS NOT NULL",
+    "tasks_stars_repository": "(stars, repository_id)",
+    "tasks_pushed_at_repository": "(pushed_at, repository_id)",
+    "tasks_fetched_at_repository": "(metadata_fetched_at, repository_id)",
+    "tasks_unidentified": f"({_NAME}, id) WHERE repository_id IS NULL",
 }.items():
     Task.add_index(SQL(f"CREATE INDEX {_name} ON tasks {_definition}"))
 

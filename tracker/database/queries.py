@@ -13,6 +13,9 @@ from .connection import database
 from .models import FormerName, Status, Task, repository_key
 
 MANY = "many tasks"  # advisory lock; no repository has this name
+# A time as responses have it
+TIME = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
 Versions = list[int] | None  # versions that a change is for; None for any
 
 
@@ -40,9 +43,10 @@ def json_columns() -> tuple[Any, ...]:
 
 def row_json(fields: Iterable[Field]) -> SQL:
     """Return the expression for a row's columns as the JSON of a response."""
-    time_format = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {0}"""
     values = ", ".join(
-        time_format.format(field.name) if isinstance(field, DateTimeTZField) else field.name
+        f"{TIME.format(field.name)} AS {field.name}"
+        if isinstance(field, DateTimeTZField)
+        else field.name
         for field in fields
     )
     return SQL(f"(SELECT row_to_json(found) FROM (SELECT {values}) AS found)::text")  # noqa: S608

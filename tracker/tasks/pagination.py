@@ -10,6 +10,22 @@ from .filters import filter_key, filter_values
 from .page_queries import Total, count, ranges
 from .sorting import RANKS, SORT_COLUMNS, SortColumn, parse_number
 
+NO_CURSOR = "Is not a cursor of this list and sort."
+CURSOR_ERRORS = (ValueError, TypeError, RecursionError, OverflowError)
+
+
+def encode_cursor(*parts: Any) -> str:
+    """Return the text of a cursor."""
+    values = [part.isoformat() if isinstance(part, date) else part for part in parts]
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str) -> Any:
+    """Return the parts of a cursor, none of them checked; raise one of CURSOR_ERRORS."""
+    padded = text + "=" * (-len(text) % 4)
+    return json.loads(base64.b64decode(padded, "-_", validate=True))
+
 
 @dataclass(frozen=True)
 class Cursor:
@@ -36,19 +52,16 @@ class Cursor:
             ValueError: no list returned it for this sort.
         """
         try:
-            padded = text + "=" * (-len(text) % 4)
-            found, value, task_id = json.loads(base64.b64decode(padded, "-_", validate=True))
+            found, value, row_id = decode_cursor(text)
             column = columns[sort.lstrip("-")]
             if found != sort or (value is None and not column.nullable):
                 raise ValueError
-            return cls(sort, None if value is None else column.parse(value), parse_number(task_id))
-        except (ValueError, TypeError, RecursionError, OverflowError):
-            raise ValueError("Is not a cursor of this list and sort.") from None
+            return cls(sort, None if value is None else column.parse(value), parse_number(row_id))
+        except CURSOR_ERRORS:
+            raise ValueError(NO_CURSOR) from None
 
     def __str__(self) -> str:
-        value = self.value.isoformat() if isinstance(self.value, date) else self.value
-        text = json.dumps([self.sort, value, self.id], ensure_ascii=False, separators=(",", ":"))
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return encode_cursor(self.sort, self.value, self.id)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,19 @@ def refresh_task(task_id: int, github: GitHubClient) -> TaskJSON:
         GitHubError: GitHub can't respond now; nothing is changed.
         DatabaseUnavailable: nothing is changed.
     """
-    task = find_task(task_id)
+    refresh_metadata(find_task(task_id), github)
+    return read_task(task_id)
+
+
+def refresh_metadata(task: Task, github: GitHubClient) -> str:
+    """Fetch the metadata of a task's repository, and store them in every task on it.
+
+    Returns the repository's name, which may be another than the task's.
+
+    Raises:
+        GitHubError: GitHub can't respond now; nothing is changed.
+        DatabaseUnavailable: nothing is changed.
+    """
     try:
         repository = github.refresh(task.repository, task.repository_id)
         facts = to_columns(repository)
@@ -89,7 +101,7 @@ def refresh_task(task_id: int, github: GitHubClient) -> TaskJSON:
         facts = {"metadata_status": MetadataStatus.UNAVAILABLE.value}
         fetched_at = None
     _store_facts(task, facts, fetched_at, seen_at=fetched_at or datetime.now(timezone.utc))
-    return read_task(task_id)
+    return str(facts.get("repository", task.repository))
 
 
 @retry_on_conflict
