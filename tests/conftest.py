@@ -172,9 +172,10 @@ def check(app: Flask, response: TestResponse) -> None:
     if content is None or response.request.method == "HEAD":
         assert response.data == b""
     else:
-        ((media_type, media),) = content.items()
-        _validate(app, media_type, media["schema"], response)
-    for name in {"ETag", "Link", "Location", "Retry-After"} & set(response.headers.keys()):
+        assert response.mimetype in content
+        _validate(app, response.mimetype, content[response.mimetype]["schema"], response)
+    described = {"Content-Disposition", "ETag", "Link", "Location", "Retry-After"}
+    for name in described & set(response.headers.keys()):
         if name != "ETag" or response.status_code != 412:
             assert name in declared["headers"], f"{response.request.path} declares no {name}"
 

@@ -334,6 +334,18 @@ def judge(
     assert grown <= max(after.connections - before.connections, 0) + SLACK
 
 
+def fill(database_url: str, tasks: int, size: int) -> None:
+    """Store tasks without metadata, whose descriptions have this number of characters."""
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(
+            "INSERT INTO tasks (title, description, status, priority, tags, repository,"
+            " metadata_status) SELECT 'x', repeat('-', %s), 'open', 'normal', '{}', 'a/b',"
+            " 'pending' FROM generate_series(1, %s)",
+            (size, tasks),
+        )
+
+
 def connections(database_url: str) -> int:
     """Count the service's connections to the database."""
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:

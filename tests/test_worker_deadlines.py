@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers import Service, served, wait_for, workers
+from gated import busy_connections
+from helpers import Service, fill, served, wait_for, workers
 from raw import LIVE, QUICK, connect, live_seconds, read_response, request, status
 
 # gunicorn with shorter deadlines; gevent has to patch before anything else is imported.
@@ -98,6 +99,23 @@ def test_a_client_that_does_not_read_is_dropped(impatient: Service) -> None:
         assert live_seconds(impatient) < QUICK
         wait_for(lambda: worker.num_fds() <= before + 1)
     assert live_seconds(impatient) < QUICK
+    assert "ERROR" not in impatient.log
+
+
+def test_an_export_that_nobody_reads_is_ended(
+    impatient: Service, environment: dict[str, str]
+) -> None:
+    url = environment["DATABASE_URL"]
+    fill(url, 2_000, 10_000)
+    with ExitStack() as stack:
+        client = connect(impatient, stack)
+        client.sendall(request("GET", "/tasks/export"))
+        wait_for(lambda: busy_connections(url) == 1)
+        assert live_seconds(impatient) < QUICK
+        wait_for(lambda: busy_connections(url) == 0)
+        with pytest.raises(ConnectionResetError):
+            while client.recv(1_000_000):
+                pass
     assert "ERROR" not in impatient.log
 
 

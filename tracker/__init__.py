@@ -7,6 +7,7 @@ from .api import error_handlers, openapi, security, urls
 from .api.bulk import bulk_tasks
 from .api.changes import changes
 from .api.counts import task_counts
+from .api.export import export
 from .api.health import health
 from .api.parsing import BODY_MAX
 from .api.rate_limit import rate_limit
@@ -41,7 +42,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     urls.init_app(app)
     error_handlers.init_app(app)
     openapi.init_app(
-        app, settings, tasks, bulk_tasks, task_counts, repositories, changes, rate_limit, health
+        app,
+        settings,
+        tasks,
+        bulk_tasks,
+        task_counts,
+        export,
+        repositories,
+        changes,
+        rate_limit,
+        health,
     )
     for command in commands:
         app.cli.add_command(command)

@@ -15,6 +15,7 @@
     * DatabaseTimeout
     * DatabaseSchemaOutdated
     * TooManySearches
+    * TooManyExports
   * GitHubError
     * RepositoryUnavailable
       * RepositoryForbidden
@@ -162,6 +163,12 @@ class TooManySearches(DatabaseUnavailable):
     """Other requests use all slots for searches."""
 
     reason = "too_many_searches"
+
+
+class TooManyExports(DatabaseUnavailable):
+    """Other requests use all slots for exports."""
+
+    reason = "too_many_exports"
 
 
 class GitHubError(TrackerError):

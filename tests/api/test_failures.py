@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +21,7 @@ from tracker.database.connection import configure, connection, database
 from tracker.database.models import IdempotencyKey
 from tracker.demo.github import FAULTS, GitHub
 from tracker.tasks import service
+from tracker.tasks.export import EXPORTS_MAX, process_slot
 
 TASK = {"title": "Read the docs", "repository": "pallets/flask"}
 KEY = {"Idempotency-Key": "a-key"}
@@ -85,6 +87,13 @@ def unexpected_matches(world: World) -> TestResponse:
 def too_many_tags(world: World) -> TestResponse:
     world.create(json=TASK | {"tags": [str(number) for number in range(20)]})
     return world.client.patch("/tasks?status=open", json={"add_tags": ["one more"]})
+
+
+def too_many_exports(world: World) -> TestResponse:
+    with ExitStack() as running:
+        for _ in range(EXPORTS_MAX):
+            running.enter_context(process_slot())
+        return world.client.get("/tasks/export")
 
 
 def idempotency_key_reused(world: World) -> TestResponse:
@@ -163,6 +172,7 @@ FAIL: dict[str, Callable[[World], TestResponse]] = {
     "github_token_rejected": github_token_rejected,
     "database_unavailable": database_unavailable,
     "database_schema_outdated": database_schema_outdated,
+    "too_many_exports": too_many_exports,
     "github_rate_limited": lambda world: world.create_during("403-limit"),
     "idempotency_key_in_progress": idempotency_key_in_progress,
     "github_timeout": lambda world: world.create_during("silent"),

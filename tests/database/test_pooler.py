@@ -13,13 +13,14 @@ import pytest
 import requests
 from peewee import DataError
 
-from helpers import PATIENCE, Service, served, wait_for
+from helpers import PATIENCE, Service, fill, served, wait_for
 from hurt import execute
 from pooler import MODES, pooled
 from tracker.config import Settings
 from tracker.database import driver, migrations, queries
 from tracker.database.connection import configure, connection, database, new_pool
 from tracker.errors import DatabaseUnavailable
+from tracker.tasks.export import export_batches
 
 CLIENTS = 14
 OURS = {
@@ -66,6 +67,15 @@ def behind_pooler(url: str, mode: str, size: int, prepared: str = "") -> Iterato
 
 def shown() -> dict[str, str]:
     return {name: database.execute_sql(f"SHOW {name}").fetchone()[0] for name in OURS}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_export_works_behind_a_pooler(url: str, mode: str) -> None:
+    migrations.upgrade(Settings(database_url=url))
+    fill(url, 60, 10)
+    with behind_pooler(url, mode, size=2) as settings:
+        for _ in range(2):
+            assert sum(len(batch) for batch in export_batches(settings, {})) == 60
 
 
 @pytest.mark.parametrize("mode", MODES)

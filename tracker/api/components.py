@@ -69,6 +69,9 @@ HEADERS = {
         "true",
         required=False,
     ),
+    "Content-Disposition": header(
+        "Name of the file, with the day in UTC.", 'attachment; filename="tasks-2030-01-31.jsonl"'
+    ),
     "X-Request-ID": header(
         "ID of the request, which the log has too. It is the request's own X-Request-ID, if any.",
         "b7795bea50ceec2ed514de474aab55ff",

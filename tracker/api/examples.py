@@ -1,5 +1,6 @@
 """Examples in the OpenAPI document; each one works against the demo."""
 
+import json
 from datetime import datetime, timezone
 
 from ..tasks.filters import FILTERS
@@ -7,6 +8,7 @@ from ..tasks.pagination import Cursor
 from ..tasks.repository_filters import REPOSITORY_FILTERS
 from ..tasks.repository_pages import RepositoryCursor
 from ..tasks.sorting import DEFAULT_SORT
+from ..tasks.spreadsheet import COLUMNS, to_row, write_rows
 
 EXAMPLE = {
     "title": "Read how Flask signals errors",
@@ -75,6 +77,8 @@ REPOSITORY_EXAMPLE = {
     "tasks": {"open": 1, "in_progress": 0, "done": 0},
 }
 RATE_LIMIT_EXAMPLE = {"limit": 5000, "remaining": 4990, "resets_at": "2030-01-01T10:00:00Z"}
+JSONL_EXAMPLE = f"{json.dumps(TASK_EXAMPLE, separators=(',', ':'))}\n"
+CSV_EXAMPLE = write_rows([COLUMNS, to_row(JSONL_EXAMPLE)])
 HEALTH_EXAMPLE = {"status": "ok"}
 PARAMETER_EXAMPLES = {
     "If-Match": '"1"',
@@ -95,6 +99,7 @@ PARAMETER_EXAMPLES = {
     "fetched_before": REPOSITORY_FILTERS["fetched_before"].example,
     "listRepositories.cursor": str(RepositoryCursor("-stars", 70000, 596892)),
     "ask": True,
+    "format": "csv",
 }
 # Swagger UI prefills these, as it does required parameters: the operations need a filter.
 PREFILLED = {"updateTasks": {"tag"}, "deleteTasks": {"tag"}}

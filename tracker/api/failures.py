@@ -178,6 +178,11 @@ FAILURES = {
     "database_schema_outdated": Failure(
         kinds.DatabaseSchemaOutdated, "The database's schema is not current.", SCHEMA_OUTDATED
     ),
+    "too_many_exports": Failure(
+        kinds.TooManyExports,
+        "Two other exports are running.",
+        "Too many exports at a time; try again.",
+    ),
     "github_rate_limited": Failure(
         kinds.GitHubRateLimited,
         "GitHub's rate limit is used up.",

@@ -47,13 +47,17 @@ class CompiledQuery:
 
     def execute(self, **values: Any) -> Any:
         """Execute it on the checked-out connection; return the cursor with its rows."""
-        sql = self._sql
+        sql, parameters = self.bind(**values)
         if self._prepare and database.keeps_session:
             self._prepare_once()
             sql = self._execute
-        return database.execute_sql(
-            sql, [values[p.name] if isinstance(p, Parameter) else p for p in self._parameters]
-        )
+        return database.execute_sql(sql, parameters)
+
+    def bind(self, **values: Any) -> tuple[str, list[Any]]:
+        """Return its SQL, and the values of the placeholders in it."""
+        return self._sql, [
+            values[p.name] if isinstance(p, Parameter) else p for p in self._parameters
+        ]
 
     def _prepare_once(self) -> None:
         prepared = database.connection().prepared
