@@ -10,7 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tracker.api.parsing import BODY_MAX, ERRORS_MAX, KEY_MAX, MEMBERS_MAX
+from tracker.api.parsing import BODY_MAX, ERRORS_MAX
+from tracker.strict_json import KEY_MAX, MEMBERS_MAX
 
 TASK = {"title": "Read the docs", "repository": "pallets/flask"}
 SEVERAL = 5  # times the CPU time of a valid body of the same size

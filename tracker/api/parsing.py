@@ -1,6 +1,5 @@
 """Parsing of JSON bodies and queries, stricter than the libraries'."""
 
-import json
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
@@ -12,16 +11,15 @@ from marshmallow import RAISE, Schema, ValidationError
 from webargs.fields import List
 from webargs.flaskparser import FlaskParser, is_json_request
 
+from .. import strict_json
+from ..strict_json import KEY_MAX
 from .refusals import MalformedBody, MalformedJSON, MalformedQuery, MediaTypeNotSupported
 
 BODY_MAX = 256 * 1024  # bytes; the longest valid task, fully escaped, takes half of it
 # Bytes of a query without its cursor; the longest valid filters take nine tenths of it.
 QUERY_MAX = 16 * 1024
 PATCH_TYPES = ("application/json", "application/merge-patch+json")
-DIGITS_MAX = 1_000  # of a number; Python itself refuses more than 4,300
-MEMBERS_MAX = 1_000  # of a JSON object
 ERRORS_MAX = 20  # in a response
-KEY_MAX = 100  # characters of a key in an error
 
 
 class StrictParser(FlaskParser):
@@ -49,20 +47,13 @@ class StrictParser(FlaskParser):
         check_media_type(req)
         body = read_body(req)
         try:
-            return json.loads(
-                body.decode(),
-                parse_int=_integer,
-                parse_constant=_refuse_constant,
-                object_pairs_hook=_object,
-            )
-        except RecursionError:
-            raise MalformedJSON("Request body is nested too deeply.") from None
+            return strict_json.loads(body.decode())
         except ValueError as error:
             raise MalformedJSON(f"Request body is not valid JSON: {error}.") from None
 
     def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> NoReturn:
         """Abort with at most ERRORS_MAX errors."""
-        error.messages = _first(error.messages_dict)
+        error.messages = first_errors(error.messages_dict)
         super().handle_error(error, *args, **kwargs)
 
 
@@ -104,35 +95,14 @@ def read_body(req: Request) -> bytes:
     return body
 
 
-def _first(errors: dict[Any, Any]) -> dict[Any, Any]:
+def first_errors(errors: dict[Any, Any]) -> dict[Any, Any]:
     """Return the first ERRORS_MAX errors, at every level, and how many are left out."""
     found = {
         key[:KEY_MAX] if isinstance(key, str) else key: (
-            _first(value) if isinstance(value, dict) else value
+            first_errors(value) if isinstance(value, dict) else value
         )
         for key, value in list(errors.items())[:ERRORS_MAX]
     }
     if len(errors) > ERRORS_MAX:
         found["_more"] = [f"{len(errors) - ERRORS_MAX} further errors."]
-    return found
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > DIGITS_MAX:
-        raise ValueError(f"a number has more than {DIGITS_MAX:,} digits")
-    return int(digits)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MEMBERS_MAX:
-        raise ValueError(f"an object has more than {MEMBERS_MAX:,} members")
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {json.dumps(key[:KEY_MAX])} is repeated in an object")
-        found[key] = value
     return found
