@@ -159,8 +159,7 @@ class Task(Model):
             Check("stars >= 0", name="tasks_stars_natural"),
             one_of("metadata_status", MetadataStatus),
             Check(
-                "metadata_status <> 'current' OR (repository_id IS NOT NULL"
-                " AND repository_url IS NOT NULL AND stars IS NOT NULL"
+                "metadata_status <> 'current' OR (repository_url IS NOT NULL AND stars IS NOT NULL"
                 " AND archived IS NOT NULL AND metadata_fetched_at IS NOT NULL)",
                 name="tasks_metadata_whole",
             ),
