@@ -172,7 +172,7 @@ def check(app: Flask, response: TestResponse) -> None:
     if content is None or response.request.method == "HEAD":
         assert response.data == b""
     else:
-        assert response.mimetype in content
+        assert response.mimetype and response.mimetype in content
         _validate(app, response.mimetype, content[response.mimetype]["schema"], response)
     described = {"Content-Disposition", "ETag", "Link", "Location", "Retry-After"}
     for name in described & set(response.headers.keys()):

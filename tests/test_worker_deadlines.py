@@ -58,6 +58,16 @@ def test_a_connection_that_misses_a_deadline_is_closed(impatient: Service, part:
     assert "ERROR" not in impatient.log
 
 
+def test_the_body_of_an_import_may_take_longer(impatient: Service) -> None:
+    head = POST.replace(b"/tasks", b"/tasks/import").replace(b"json", b"jsonl")
+    with ExitStack() as stack:
+        client = connect(impatient, stack)
+        client.sendall(head + b"Content-Length: 4\r\n\r\na/")
+        time.sleep(1.2)  # longer than the body of another request may take
+        client.sendall(b"b\n")
+        assert status(read_response(client)) == 200
+
+
 def wait_for_end(client: socket.socket) -> float:
     """Read until the connection ends; return the time."""
     while client.recv(10_000):

@@ -9,6 +9,7 @@ from .api.changes import changes
 from .api.counts import task_counts
 from .api.export import export
 from .api.health import health
+from .api.imports import imports
 from .api.parsing import BODY_MAX
 from .api.rate_limit import rate_limit
 from .api.repositories import repositories
@@ -48,6 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         bulk_tasks,
         task_counts,
         export,
+        imports,
         repositories,
         changes,
         rate_limit,

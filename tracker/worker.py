@@ -175,10 +175,10 @@ class ClientSocket(socket):
         self._phase = "idle"
         self._deadline = time.monotonic() + self._keepalive
 
-    def expect_body(self) -> None:
-        """Wait BODY_TIMEOUT for the body."""
+    def expect_body(self, seconds: float | None = None) -> None:
+        """Wait BODY_TIMEOUT or so many seconds for the body."""
         self._phase = "body"
-        self._deadline = time.monotonic() + BODY_TIMEOUT
+        self._deadline = time.monotonic() + (seconds or BODY_TIMEOUT)
 
     def recv(self, *args: Any) -> bytes:
         if self._phase == "body" and time.monotonic() >= self._deadline:

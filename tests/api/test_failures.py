@@ -20,7 +20,7 @@ from tracker.config import Settings
 from tracker.database.connection import configure, connection, database
 from tracker.database.models import IdempotencyKey
 from tracker.demo.github import FAULTS, GitHub
-from tracker.tasks import service
+from tracker.tasks import importing, service
 from tracker.tasks.export import EXPORTS_MAX, process_slot
 
 TASK = {"title": "Read the docs", "repository": "pallets/flask"}
@@ -87,6 +87,21 @@ def unexpected_matches(world: World) -> TestResponse:
 def too_many_tags(world: World) -> TestResponse:
     world.create(json=TASK | {"tags": [str(number) for number in range(20)]})
     return world.client.patch("/tasks?status=open", json={"add_tags": ["one more"]})
+
+
+def import_file(world: World, body: bytes, query: str = "", **options: Any) -> TestResponse:
+    options = {"content_type": "text/plain", **options}
+    return world.client.post(f"/tasks/import?{query}", data=body, **options)
+
+
+def tasks_exist(world: World) -> TestResponse:
+    world.create()
+    return import_file(world, world.client.get("/tasks/export").data, "restore=true")
+
+
+def import_in_progress(world: World) -> TestResponse:
+    with importing.process_slot():
+        return import_file(world, b"")
 
 
 def too_many_exports(world: World) -> TestResponse:
@@ -173,6 +188,15 @@ FAIL: dict[str, Callable[[World], TestResponse]] = {
     "database_unavailable": database_unavailable,
     "database_schema_outdated": database_schema_outdated,
     "too_many_exports": too_many_exports,
+    "malformed_array": lambda world: import_file(world, b"[{},]"),
+    "tasks_exist": tasks_exist,
+    "import_too_large": lambda world: import_file(world, b" " * (100 * 1024 * 1024 + 1)),
+    "too_many_records": lambda world: import_file(world, b"a/b\n" * 200_001),
+    "import_type_not_supported": lambda world: import_file(world, b"", content_type="image/png"),
+    "invalid_records": lambda world: import_file(
+        world, b'{"title": "", "repository": "pallets/flask"}'
+    ),
+    "import_in_progress": import_in_progress,
     "github_rate_limited": lambda world: world.create_during("403-limit"),
     "idempotency_key_in_progress": idempotency_key_in_progress,
     "github_timeout": lambda world: world.create_during("silent"),

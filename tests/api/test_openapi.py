@@ -19,6 +19,7 @@ OPERATIONS = {
     ("/tasks", "delete"): {"200", "401", "412", "422", "503"},
     ("/tasks/counts", "get"): {"200", "401", "422", "503"},
     ("/tasks/export", "get"): {"200", "401", "422", "503"},
+    ("/tasks/import", "post"): {"200", "401", "412", "503"} | READS_BODY,
     ("/tasks/{task_id}", "get"): {"200", "304", "401", "404", "503"},
     ("/tasks/{task_id}", "put"): {"200", "401", "404", "412"} | READS_BODY | CALLS_GITHUB,
     ("/tasks/{task_id}", "patch"): {"200", "401", "404", "412"} | READS_BODY | CALLS_GITHUB,
@@ -41,6 +42,7 @@ IDS = [
     "deleteTasks",
     "countTasks",
     "exportTasks",
+    "importTasks",
     "getTask",
     "replaceTask",
     "updateTask",
@@ -90,7 +92,9 @@ def test_every_error_has_an_example_of_its_own_status(document: dict[str, Any]) 
         for status, response in document["paths"][path][method]["responses"].items():
             if status >= "400":
                 content = response["content"]["application/json"]
-                assert content["schema"] == {"$ref": "#/components/schemas/Error"}
+                # That of an import has the invalid records, too.
+                kind = "ImportError" if (path, status) == ("/tasks/import", "422") else "Error"
+                assert content["schema"] == {"$ref": f"#/components/schemas/{kind}"}
                 assert content["examples"]
                 for name, reference in content["examples"].items():
                     assert reference == {"$ref": f"#/components/examples/{name}"}
@@ -102,9 +106,10 @@ def test_every_response_declares_its_headers(document: dict[str, Any]) -> None:
     needed = {"401": "WWW-Authenticate", "412": "ETag", "503": "Retry-After"}
     for path, method in OPERATIONS:
         for status, response in document["paths"][path][method]["responses"].items():
-            declared = {"X-Request-ID", needed.get(status, "X-Request-ID")}
-            if (path, status) == ("/tasks", "412"):  # of `expect`, which is about no one task
-                declared.remove("ETag")
+            declared = {"X-Request-ID"}
+            # That of `expect` and of `restore` is about no one task.
+            if (path, status) not in {("/tasks", "412"), ("/tasks/import", "412")}:
+                declared.add(needed.get(status, "X-Request-ID"))
             assert declared <= response["headers"].keys()
             for name, reference in response["headers"].items():
                 assert reference == {"$ref": f"#/components/headers/{name}"}
@@ -119,6 +124,8 @@ def test_every_parameter_is_shared_and_has_an_example(document: dict[str, Any]) 
     for item in document["paths"].values():
         for part in (item, *(each for each in item.values() if isinstance(each, dict))):
             found = part.get("parameters", [])
+            # An import has other formats than an export.
+            found = [each for each in found if each.get("name") != "format"]
             used |= {each["$ref"] for each in found if "$ref" in each}
             prefilled += [(part["operationId"], each) for each in found if "$ref" not in each]
     parameters = document["components"]["parameters"]
@@ -228,6 +235,7 @@ def test_the_schemas_have_the_rules(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     objects = {"TaskInput", "TaskPatch", "Task", "BulkPatch", "Bulk", "Error", "Health"}
     objects |= {"Change", "Stars", "Repository", "TaskCount", "RateLimit"}
+    objects |= {"Import", "ImportError", "Invalid"}
     assert set(schemas) == objects | {"Status", "Priority", "MetadataStatus", "ChangeKind"}
     fields = schemas["TaskInput"]["properties"]
     assert schemas["TaskInput"]["additionalProperties"] is False

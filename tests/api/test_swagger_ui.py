@@ -24,6 +24,7 @@ OPERATIONS = [
     ("tasks-createTask", "application/json", "201"),
     ("tasks-getTask", None, "200"),
     ("export-exportTasks", None, "200"),
+    ("imports-importTasks", "text/plain", "200"),
     ("tasks-refreshTask", None, "200"),
     ("tasks-replaceTask", "application/json", "200"),
     ("tasks-updateTask", "application/json", "200"),

@@ -51,7 +51,8 @@ def handle_tracker_error(error: TrackerError) -> Response:
     """Return the response for an expected failure, and log it if it is ours (5xx)."""
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s", describe(error))
-    response = error_response(error.status, error.reason, str(error), error.errors)
+    members = getattr(error, "members", {})
+    response = error_response(error.status, error.reason, str(error), error.errors, **members)
     response.headers.extend(error.headers)
     return response
 
@@ -71,13 +72,16 @@ def handle_http_exception(error: HTTPException) -> Response:
     return response
 
 
-def error_response(status: HTTPStatus, reason: str, message: str, errors: Any = None) -> Response:
-    """Return an error as JSON, with `errors` if there are any."""
+def error_response(
+    status: HTTPStatus, reason: str, message: str, errors: Any = None, **members: Any
+) -> Response:
+    """Return an error as JSON, with `errors` if there are any, and further members."""
     body: dict[str, Any] = {
         "code": status,
         "status": status.phrase,
         "reason": reason,
         "message": message,
+        **members,
     }
     if errors:
         body["errors"] = errors

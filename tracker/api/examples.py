@@ -79,6 +79,12 @@ REPOSITORY_EXAMPLE = {
 RATE_LIMIT_EXAMPLE = {"limit": 5000, "remaining": 4990, "resets_at": "2030-01-01T10:00:00Z"}
 JSONL_EXAMPLE = f"{json.dumps(TASK_EXAMPLE, separators=(',', ':'))}\n"
 CSV_EXAMPLE = write_rows([COLUMNS, to_row(JSONL_EXAMPLE)])
+IMPORT_EXAMPLE = """\
+title,repository,tags
+Read how Flask signals errors,pallets/flask,reading
+Fix the flaky test,https://github.com/psf/requests/issues/5,
+"""
+IMPORTED_EXAMPLE = {"created": 2, "invalid": [], "more_invalid": 0}
 HEALTH_EXAMPLE = {"status": "ok"}
 PARAMETER_EXAMPLES = {
     "If-Match": '"1"',
@@ -100,6 +106,9 @@ PARAMETER_EXAMPLES = {
     "listRepositories.cursor": str(RepositoryCursor("-stars", 70000, 596892)),
     "ask": True,
     "format": "csv",
+    "dry_run": True,
+    "skip_invalid": True,
+    "restore": False,
 }
 # Swagger UI prefills these, as it does required parameters: the operations need a filter.
 PREFILLED = {"updateTasks": {"tag"}, "deleteTasks": {"tag"}}

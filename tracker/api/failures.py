@@ -1,7 +1,7 @@
 """The ways in which operations fail, each with an example, for the OpenAPI document."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +24,7 @@ class Failure:
     description: str
     message: str
     errors: dict[str, Any] | None = None
+    members: dict[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> HTTPStatus:
@@ -39,6 +40,7 @@ class Failure:
             "status": self.status.phrase,
             "reason": refusals.http_reason(kind) if isinstance(kind, int) else kind.reason,
             "message": self.message,
+            **self.members,
         }
         return body if self.errors is None else {**body, "errors": self.errors}
 

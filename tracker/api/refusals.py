@@ -7,6 +7,7 @@ from typing import Any
 from gunicorn.http.errors import InvalidSchemeHeaders
 
 from ..errors import TrackerError
+from ..tasks import import_errors  # noqa: F401  they have reasons, too
 
 # The `reason` of errors that werkzeug, webargs and gunicorn raise themselves, by status.
 HTTP_REASONS = {
@@ -46,6 +47,13 @@ class MalformedBody(RequestRefused):
     """The body can't be read to its end."""
 
     reason = "malformed_body"
+
+
+class BodyTooLarge(RequestRefused):
+    """The body is larger than an import may be."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    reason = HTTP_REASONS[413]
 
 
 class MalformedQuery(RequestRefused):

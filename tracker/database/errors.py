@@ -17,6 +17,7 @@ READ_ONLY = "25006"
 SERIALIZATION_FAILURE = "40001"
 DEADLOCK = "40P01"
 UNDEFINED_TABLE = "42P01"
+UNIQUE_VIOLATION = "23505"
 
 NO_SCHEMA = "Database has no schema; run `flask db init`."
 SCHEMA_OUTDATED = "Database schema is not up to date; run `flask db init`."

@@ -184,8 +184,17 @@ def parse_repository_response(response: requests.Response, host: str) -> Reposit
 
 @lru_cache(PARSED_MAX)
 def _parse(body: bytes, host: str) -> tuple[tuple[str, Any], ...]:
-    found = _schema.load(json.loads(body))
+    return tuple(load_repository(json.loads(body), host).items())
+
+
+def load_repository(data: Any, host: str) -> dict[str, Any]:
+    """Return the attributes of a Repository, but `fetched_at`, from GitHub's JSON.
+
+    Raises:
+        ValidationError: it describes no repository whose page is on the web host.
+    """
+    found: dict[str, Any] = _schema.load(data)
     page = urlsplit(found["url"])
     if (page.hostname, page.path.lower()) != (host, f"/{found['name'].lower()}"):
         raise ValidationError({"html_url": ["Not the page of this repository."]})
-    return tuple(found.items())
+    return found

@@ -1,0 +1,48 @@
+"""The ways in which an import fails, beside those that it shares with other operations."""
+
+from ..tasks import import_errors as kinds
+from ..tasks.importing import IMPORT_IN_PROGRESS, TASKS_EXIST
+from . import refusals
+from .failures import FAILURES, Failure
+
+FILE_WANTED = "Request body must be a file, with Content-Type: text/plain or one of its format."
+INVALID_RECORD = {
+    "line": 1,
+    "errors": {"title": ["Length must be between 1 and 200."]},
+    "text": '{"title": "", "repository": "pallets/flask"}',
+}
+
+IMPORT_FAILURES = {
+    "malformed_array": Failure(
+        refusals.MalformedJSON,
+        "The body is a JSON array with an error.",
+        "Request body is not valid JSON: Expecting value, in element 2.",
+    ),
+    "tasks_exist": Failure(
+        kinds.TasksExist, "Tasks are to be restored, and there are some.", TASKS_EXIST
+    ),
+    "import_too_large": Failure(
+        refusals.BodyTooLarge,
+        "The body exceeds 100 MiB.",
+        "Request body exceeds the 100 MiB limit.",
+    ),
+    "too_many_records": Failure(
+        kinds.TooManyRecords,
+        "The body has too many records.",
+        "Import exceeds the limit of 200,000 records; split it.",
+    ),
+    "import_type_not_supported": Failure(
+        refusals.MediaTypeNotSupported, "The body is not declared as a file.", FILE_WANTED
+    ),
+    "invalid_records": Failure(
+        kinds.InvalidRecords,
+        "Nothing is imported, because of invalid records.",
+        "Nothing is imported, because of invalid records: 1; see invalid.",
+        members={"created": 0, "invalid": [INVALID_RECORD], "more_invalid": 0},
+    ),
+    "import_in_progress": Failure(
+        kinds.ImportInProgress, "Another import is in progress.", IMPORT_IN_PROGRESS
+    ),
+}
+FAILURES |= IMPORT_FAILURES  # for `errors` and the OpenAPI document
+IMPORT = tuple(IMPORT_FAILURES)
