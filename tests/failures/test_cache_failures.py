@@ -65,7 +65,13 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], bool]] = {
 }
 
 
-@pytest.mark.parametrize("fault", DAMAGES)
+# tests/github/test_cache.py damages the file without a service, in a moment.
+SLOW = {name for name in DAMAGES if name.startswith("cache file")}
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(f, marks=pytest.mark.slow if f in SLOW else ()) for f in DAMAGES]
+)
 def test_a_failing_cache_fails_no_request_and_is_logged_once(
     environment: dict[str, str],
     tmp_path: Path,

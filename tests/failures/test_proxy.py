@@ -26,7 +26,7 @@ from helpers import (
 )
 from nginx import example, running_nginx
 
-pytestmark = pytest.mark.failure
+pytestmark = [pytest.mark.failure, pytest.mark.slow]
 
 
 @dataclass
@@ -84,10 +84,9 @@ LEASE = 8.0  # seconds for which a retried creation may wait for the key that a 
 @pytest.mark.parametrize(
     ("name", "stop", "times", "interval"),
     [
-        ("SIGTERM", end, 2, 0.0),
-        pytest.param("SIGTERM", end, 10, 0.0, marks=pytest.mark.slow),
-        pytest.param("master killed", kill_master, 10, 0.0, marks=pytest.mark.slow),
-        pytest.param("all processes killed", kill_all, 4, LEASE, marks=pytest.mark.slow),
+        ("SIGTERM", end, 10, 0.0),
+        ("master killed", kill_master, 10, 0.0),
+        ("all processes killed", kill_all, 4, LEASE),
     ],
 )
 def test_an_instance_behind_nginx_ends_without_an_error(

@@ -91,7 +91,7 @@ def reap():
             os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             pass
-        gevent.sleep(0)
+        gevent.sleep(0.001)
 
 with embedded.running(Path(sys.argv[1])):
     gevent.spawn(reap)

@@ -33,7 +33,7 @@ def slow(*values: Any) -> Any:
     ("fault", "strike", "tries"),
     [
         slow("connections terminated", terminate_connections, 5),
-        ("server restarted", restart_fast, 3),
+        slow("server restarted", restart_fast, 3),
         slow("server restarted without a shutdown", restart_immediately, 2),
         ("server killed, and started again", kill_postmaster, 2),
         slow("one of the server's processes killed", kill_backend, 2),
