@@ -3,8 +3,11 @@
 The client checks each response against the OpenAPI document.
 """
 
+import gc
 import os
 import re
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -30,7 +33,23 @@ from tracker.database.models import FormerName, IdempotencyKey, Task
 from tracker.demo.github import GitHub
 from tracker.postgres import server as embedded
 
+MEMORY = Path("/dev/shm")
+MEMORY_NEEDED = 4 * 2**30  # bytes
 NAMES = ("DATABASE_URL", "GITHUB_API_BASE", "GITHUB_CACHE", "GITHUB_TIMEOUT", "GITHUB_TOKEN")
+
+
+def pytest_configure() -> None:
+    """Keep temporary files in memory: PostgreSQL waits for the disk at each start and stop."""
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return
+    flags = os.statvfs(MEMORY).f_flag
+    if not flags & os.ST_NOEXEC and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported by now out of each garbage collection: a tenth of the tests' time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
