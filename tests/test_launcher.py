@@ -22,7 +22,7 @@ from launcher import (
     program,
     reported,
 )
-from tracker.cli import commands
+from tracker.cli.admin import commands
 from tracker.config import VERSION
 
 

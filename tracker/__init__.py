@@ -1,60 +1,21 @@
 """GitHub Task Tracker: tasks, each linked to a GitHub repository."""
 
-from flask import Flask
+from typing import TYPE_CHECKING
 
-from . import logs
-from .api import error_handlers, openapi, security, urls
-from .api.bulk import bulk_tasks
-from .api.changes import changes
-from .api.counts import task_counts
-from .api.export import export
-from .api.health import health
-from .api.imports import imports
-from .api.parsing import BODY_MAX
-from .api.rate_limit import rate_limit
-from .api.repositories import repositories
-from .api.tasks import TaskIdConverter, tasks
-from .cli import commands
-from .config import Settings, load_settings
-from .database.connection import configure
-from .github.client import GitHubClient
-from .github.names import web_host
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from .config import Settings
 
 
-def create_app(settings: Settings | None = None) -> Flask:
-    """Wire the application. No I/O: gunicorn forks after this.
+def create_app(settings: "Settings | None" = None) -> "Flask":
+    """Return the application; `application` wires it.
+
+    Flask is imported here, because the command line works without it where a service runs.
 
     Raises:
         SettingsError: a setting in the environment has an invalid value.
     """
-    settings = settings or load_settings()
-    app = Flask(__name__, static_folder=None)
-    app.config.update(
-        SETTINGS=settings,
-        MAX_CONTENT_LENGTH=BODY_MAX + 1,
-        GITHUB_WEB_HOST=web_host(settings.github_api_base),
-    )
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.url_map.converters["task"] = TaskIdConverter
-    app.extensions["github"] = GitHubClient(settings)
-    configure(settings)
-    logs.init_app(app)
-    security.init_app(app, settings)
-    urls.init_app(app)
-    error_handlers.init_app(app)
-    openapi.init_app(
-        app,
-        settings,
-        tasks,
-        bulk_tasks,
-        task_counts,
-        export,
-        imports,
-        repositories,
-        changes,
-        rate_limit,
-        health,
-    )
-    for command in commands:
-        app.cli.add_command(command)
-    return app
+    from .application import create_app
+
+    return create_app(settings)

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg2
-import psycopg2.extensions
-
 from .dotenv import Dotenv, own_environment, read_dotenv
 
 VERSION = "0.1.0"
@@ -182,6 +179,8 @@ def _database_url(text: str) -> str:
     # The message must not repeat it: it may contain a password.
     if text.startswith(EMBEDDED):
         return EMBEDDED + str(_path(text.removeprefix(EMBEDDED)))
+    import psycopg2.extensions  # here: the command line reads the settings, and needs no database
+
     try:
         parameters = psycopg2.extensions.parse_dsn(text)
     except psycopg2.ProgrammingError:

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from dotenv import dotenv_values, find_dotenv
-
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 QUOTED = re.compile(r"""(["'])((?:(?!\1).)*)\1[ \t]*(?:#.*)?""")
 COMMENT = re.compile(r"[ \t]+#.*")
@@ -88,5 +86,7 @@ def own_environment() -> dict[str, str]:
     """
     if "FLASK_RUN_FROM_CLI" not in os.environ or os.environ.get("FLASK_SKIP_DOTENV"):
         return dict(os.environ)
+    from dotenv import dotenv_values, find_dotenv
+
     read = dotenv_values(find_dotenv(usecwd=True))
     return {name: value for name, value in os.environ.items() if read.get(name) != value}
