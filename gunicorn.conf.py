@@ -18,7 +18,7 @@ from typing import Any
 from gunicorn.sock import TCP6Socket, TCPSocket
 from peewee import PeeweeException
 
-from tracker import logs, master
+from tracker import logs, master, presence
 from tracker.config import SettingsError, dotenv_warnings, is_loopback
 from tracker.database import migrations
 from tracker.database.connection import connection_parameters
@@ -109,6 +109,10 @@ def when_ready(server: Any) -> None:
     for warning in dotenv_warnings():
         server.log.warning("%s", warning)
     tcp = [listener for listener in server.LISTENERS if listener.FAMILY != socket.AF_UNIX]
+    try:
+        presence.announce(*(listener.getsockname()[1] for listener in tcp))
+    except OSError as error:
+        server.log.warning("The command line can't find this service: %s", error)
     hosts = [listener.getsockname()[0] for listener in tcp]
     if not (settings.api_token or all(map(is_loopback, hosts))):
         server.log.warning(
