@@ -9,15 +9,12 @@ is the package. It starts Python isolated (`-I`), or in the checkout and without
 no module in the caller's folder can stand in for pip or for the service.
 """
 
-import difflib
 import errno
 import hashlib
 import os
 import re
 import shlex
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +28,25 @@ PYTHON = VENV / "bin" / "python"
 PROGRAM = "python3 " + shlex.quote(sys.argv[0])  # as it can be typed where it was called
 MARKER = VENV / ".made-by-tracker"  # holds the real path of PYTHON, once .venv is complete
 
-# All but `test` are commands of tracker/cli, each with its own --help.
+# Commands of tracker/cli, each with its own --help, and `test`
+VERBS = {
+    "add": "create a task, such as: add pallets/flask Try 3.2 +upgrade due:fri",
+    "list": "list tasks, with filters such as --tag upgrade --due-before +1w",
+    "show": "show all that is known about tasks",
+    "edit": "change tasks, by options or one in $EDITOR",
+    "start": "mark tasks as in progress",
+    "done": "mark tasks as done",
+    "reopen": "open finished tasks again",
+    "rm": "delete tasks",
+    "open": "open the tasks' pages on GitHub in the browser",
+    "undo": "undo the last of these commands that changed tasks",
+    "refresh": "ask GitHub anew for the metadata of repositories",
+    "changes": "list what GitHub changed in the repositories",
+    "repos": "list the repositories that have tasks",
+    "export": "write all tasks to a file",
+    "import": "create tasks from a file",
+    "completion": "print a script for bash, zsh or fish",
+}
 COMMANDS = {
     "demo": "serve with a local stand-in for GitHub and sample tasks; --reset starts afresh",
     "db": "create the database schema or bring it up to date; dump and restore the database",
@@ -43,7 +58,10 @@ Usage: %s [--unlocked] [COMMAND ...]
 
 Without a command, serve on http://127.0.0.1:8000 (HOST and PORT change that).
 
-Commands:
+Tasks, with the service running or not:
+%s
+
+The service:
 %s
 
 Options:
@@ -87,6 +105,8 @@ def main(arguments: "list[str]") -> None:
 
 def parse(arguments: "list[str]") -> "list[str]":
     """Return the arguments for the environment's Python, or exit where it is not needed."""
+    if "_TRACKER_COMPLETE" in os.environ:  # a shell's script of `completion` calls
+        return ["-m", "tracker.cli", PROGRAM]
     if not arguments:
         return ["-m", "gunicorn", "wsgi:app"]
     command = arguments[0]
@@ -94,7 +114,7 @@ def parse(arguments: "list[str]") -> "list[str]":
         print_help()  # a command's own help needs the packages
     if command == "test":
         return ["-m", "pytest", *arguments[1:]]
-    if command in COMMANDS:
+    if command in VERBS or command in COMMANDS:
         return ["-m", "tracker.cli", PROGRAM, *arguments]
     if command in ("help", "--help", "-h"):
         print_help()
@@ -102,7 +122,9 @@ def parse(arguments: "list[str]") -> "list[str]":
         text = (ROOT / "tracker" / "config.py").read_text(encoding="utf-8")
         print("GitHub Task Tracker", *re.findall(r'^VERSION = "(.+)"', text, re.MULTILINE))
         sys.exit()
-    words = [*COMMANDS, "--unlocked", "--version", "--help"]
+    words = [*VERBS, *COMMANDS, "--unlocked", "--version", "--help"]
+    import difflib  # as here, only where it is needed: each module delays every `list`
+
     similar = difflib.get_close_matches(command, words, 1)
     hint = "did you mean %s?" % similar[0] if similar else "see %s --help" % PROGRAM
     if command in ("run", "serve"):  # `run` is Flask's development server: it starts no database
@@ -112,7 +134,8 @@ def parse(arguments: "list[str]") -> "list[str]":
 
 def print_help() -> "NoReturn":
     """Print the help, and exit."""
-    print(HELP % (PROGRAM, "\n".join("  %-12s%s" % item for item in COMMANDS.items())))
+    lists = ["\n".join("  %-12s%s" % item for item in each.items()) for each in (VERBS, COMMANDS)]
+    print(HELP % (PROGRAM, *lists))
     sys.exit()
 
 
@@ -190,6 +213,8 @@ def fingerprint(requirements: str) -> str:
 
 def create_environment() -> None:
     """Create .venv anew, its marker first: what a killed start leaves is still known as ours."""
+    import shutil
+
     say("Creating an environment in %s, once" % VENV)
     code, _ = run([sys.executable, "-I", "-c", "import ensurepip, venv"])
     if code:
@@ -272,6 +297,8 @@ def find_missing(file: str, exact: bool) -> "list[str]":
 
 def run(command: "list[str]") -> "tuple[int, list[str]]":
     """Run a program in the checkout; return its exit code and its output, of one line at least."""
+    import subprocess
+
     process = subprocess.Popen(
         command,
         cwd=ROOT,

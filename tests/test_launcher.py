@@ -23,6 +23,7 @@ from launcher import (
     reported,
 )
 from tracker.cli.admin import commands
+from tracker.cli.verbs import MODULES
 from tracker.config import VERSION
 
 
@@ -74,9 +75,10 @@ def test_help_of_a_command_installs_nothing(folder: Path, tmp_path: Path) -> Non
 
 
 def test_help_lists_every_command_of_ours() -> None:
-    listed = launch(ROOT, "--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
+    listed = launch(ROOT, "--help").stdout.split("or not:\n")[1].split("\n\nOptions")[0]
     names = {command.name for command in commands}
-    assert {line.split()[0] for line in listed.splitlines()} == {"test", *names}
+    lines = [line for line in listed.splitlines() if line.startswith("  ")]
+    assert {line.split()[0] for line in lines} == {"test", *names, *MODULES}
 
 
 def test_the_version_is_printed_and_nothing_installed(tmp_path: Path) -> None:

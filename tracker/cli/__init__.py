@@ -1,5 +1,5 @@
-"""Command line: one module per group of commands, and `commands` of `admin`, the list of all.
+"""Command line: `verbs` are the daily ones, a client of the HTTP API; `admin` has the others.
 
-A new command goes into the module of its group; a new group is added to `commands`, and to
-`COMMANDS` in tracker.py.
+A new verb goes into `MODULES` of `verbs`, a new command of the administration into `commands` of
+`admin`; `COMMANDS` in tracker.py lists both.
 """

@@ -3,19 +3,24 @@
 The first argument is the command as it was typed; usage texts and remedies repeat it.
 """
 
+import os
 import sys
 
-from flask.cli import FlaskGroup
-
-from wsgi import app
-
-group = FlaskGroup(
-    create_app=lambda: app,
-    add_default_commands=False,
-    add_version_option=False,
-    load_dotenv=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+from .verbs import COMPLETE, MODULES, main
 
 if __name__ == "__main__":
+    if COMPLETE in os.environ or (sys.argv[2:] and sys.argv[2] in MODULES):
+        main(sys.argv[1], sys.argv[2:])
+
+    from flask.cli import FlaskGroup
+
+    from wsgi import app
+
+    group = FlaskGroup(
+        create_app=lambda: app,
+        add_default_commands=False,
+        add_version_option=False,
+        load_dotenv=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     group.main(sys.argv[2:], prog_name=sys.argv[1])

@@ -1,0 +1,155 @@
+"""The daily verbs in pipes: what they change, print and return."""
+
+import json
+from datetime import date, timedelta
+
+import pytest
+
+from command_line import Tracker
+from tracker.cli.filters import FILTERS as FLAGS
+from tracker.cli.verbs import MODULES, verbs
+from tracker.tasks.filters import FILTERS
+
+
+def test_each_filter_of_the_api_is_an_option() -> None:
+    assert list(FLAGS) == list(FILTERS)
+    assert {name for name, (_, repeats, _) in FLAGS.items() if repeats} == {
+        name for name, declared in FILTERS.items() if declared.repeats
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_help_has_three_examples(tracker: Tracker, name: str) -> None:
+    done = tracker(name, "--help")
+    assert done.returncode == 0
+    assert len(done.stdout.split("Examples:\n")[1].splitlines()) == 3
+    command = verbs.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    assert command.get_short_help_str()
+
+
+def test_a_task_is_added_with_its_tokens(tracker: Tracker) -> None:
+    words = ["Try", "3.2", "on", "staging", "+upgrade", "due:+3d", "!high", "--issue", "7"]
+    number = tracker.add("https://github.com/pallets/flask", *words)
+    task = tracker.task(number)
+    due = (date.today() + timedelta(days=3)).isoformat()
+    names = ("title", "repository", "issue", "tags", "due_date", "priority")
+    assert [task[name] for name in names] == [
+        "Try 3.2 on staging", "pallets/flask", 7, ["upgrade"], due, "high"
+    ]  # fmt: skip
+
+
+def test_words_after_two_hyphens_are_text(tracker: Tracker) -> None:
+    number = tracker.add("pallets/flask", "--", "--json", "+1", "--", "due:x")
+    assert tracker.task(number)["title"] == "--json +1 -- due:x"
+
+
+def test_lines_of_standard_input_become_tasks(tracker: Tracker) -> None:
+    lines = "pallets/flask One +a\n\nnobody/nothing Two\nfastapi/fastapi Three due:never\n"
+    done = tracker("add", "-", typed=lines + "moby/moby Don't !low")
+    assert [line.split("\t")[-1] for line in done.stdout.splitlines()] == ["One", "Don't"]
+    assert [line.split(":")[:2] for line in done.stderr.splitlines()] == [
+        ["error", " line 3"],
+        ["error", " line 4"],
+    ]
+    assert done.returncode == 1
+
+
+def test_a_status_changes_by_id_and_by_filter(tracker: Tracker) -> None:
+    one, two = tracker.add("pallets/flask", "One", "+a"), tracker.add("moby/moby", "Two", "+a")
+    assert tracker("start", f"#{one}").returncode == 0
+    assert tracker.task(one)["status"] == "in_progress"
+    done = tracker("done", "--tag", "A", "-q")
+    assert done.stdout.split() == [str(two), str(one)]
+    assert done.stderr == "2 done. Undo with: tracker undo\n"
+    assert tracker("list").stdout == ""
+    assert tracker("reopen", "--tag", "a", "--owner", "moby").returncode == 0
+    assert tracker("list", "-q").stdout == f"{two}\n"
+    assert tracker("rm", "--all", "--tag", "a").returncode == 0
+    assert tracker("list", "--all", "-q").stdout == ""
+
+
+def test_three_tasks_by_filter_need_yes_in_a_pipe(tracker: Tracker) -> None:
+    for title in "abc":
+        tracker.add("pallets/flask", title, "+many")
+    done = tracker("rm", "--tag", "many")
+    assert (done.returncode, done.stderr) == (2, "error: 3 tasks would be changed; add --yes\n")
+    assert tracker("rm", "--tag", "many", "--yes").returncode == 0
+
+
+@pytest.mark.parametrize("words", [["done"], ["rm", "--all"], ["edit"], ["rm", "1", "--tag", "a"]])
+def test_a_change_without_ids_or_filters_is_wrong_usage(tracker: Tracker, words: list[str]) -> None:
+    done = tracker(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ids or filters" in done.stderr
+
+
+def test_each_format_has_the_rows_of_the_list(tracker: Tracker) -> None:
+    ids = [
+        tracker.add("pallets/flask", "Read", "+a", "+b"),
+        tracker.add("moby/moby", "=1"),
+    ]
+    tasks = [tracker.task(number) for number in reversed(ids)]
+    assert json.loads(tracker("list", "--json").stdout) == tasks
+    lines = tracker("list", "--jsonl").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == tasks
+    assert [line.split("\t")[0] for line in tracker("list").stdout.splitlines()] == [
+        str(task["id"]) for task in tasks
+    ]
+    head, formula, *_ = tracker("list", "--csv").stdout.splitlines()
+    assert head == ",".join(f'"{name}"' for name in tasks[0])
+    assert '"\'=1"' in formula
+    assert '"a\nb"' in tracker("list", "--csv").stdout
+    assert json.loads(tracker("show", str(ids[0]), "--json").stdout) == tasks[1]
+
+
+def test_an_empty_list_is_no_failure(tracker: Tracker) -> None:
+    for words in (["list"], ["list", "--json"], ["list", "--q", "nothing"]):
+        done = tracker(*words)
+        assert (done.returncode, done.stderr) == (0, "No tasks.\n")
+    assert tracker("list", "--json").stdout == "[]\n"
+
+
+def test_a_limit_holds_over_pages(tracker: Tracker) -> None:
+    tracker("add", "-", typed="pallets/flask t\n" * 105)
+    assert len(tracker("list", "-q").stdout.split()) == 30
+    assert len(tracker("list", "-q", "--limit", "103").stdout.split()) == 103
+    assert len(set(tracker("list", "-q", "--limit", "0").stdout.split())) == 105
+
+
+def test_filters_are_sent_with_dates_made_absolute(tracker: Tracker) -> None:
+    soon = tracker.add("pallets/flask", "Soon", "due:+2d")
+    tracker.add("pallets/flask", "Later", "due:+9d")
+    assert tracker("list", "-q", "--due-before", "+1w").stdout == f"{soon}\n"
+    assert len(tracker("list", "-q", "--created-after", "1h").stdout.split()) == 2
+    assert tracker("list", "-q", "--created-after", "tomorrow").stdout == ""
+    assert tracker("list", "--due-before", "soon").returncode == 2
+    done = tracker("list", "--owner", "no owner")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: owner: ")
+
+
+def test_the_pages_of_tasks_can_be_printed(tracker: Tracker) -> None:
+    number = tracker.add("pallets/flask#12", "Read")
+    assert tracker("open", str(number), "--print").stdout == (
+        "https://github.com/pallets/flask/issues/12\n"
+    )
+
+
+def test_failures_have_their_exit_codes(tracker: Tracker) -> None:
+    number = str(tracker.add("pallets/flask", "One"))
+    missing = tracker("show", "999")
+    assert (missing.returncode, missing.stderr) == (1, "error: Task 999 does not exist.\n")
+    assert tracker("show", "x").returncode == 2
+    assert tracker("add", "pallets/flask").returncode == 2
+    assert tracker("add", "faults/403-limit", "x").returncode == 5
+    dead = tracker("show", number, TRACKER_URL="http://127.0.0.1:1")
+    assert dead.returncode == 5
+    assert dead.stderr == "error: http://127.0.0.1:1 can't be reached: Connection refused\n"
+
+
+def test_one_failed_id_does_not_keep_the_others(tracker: Tracker) -> None:
+    number = tracker.add("pallets/flask", "One")
+    done = tracker("done", "998", str(number))
+    assert (done.returncode, done.stderr) == (1, "error: #998: Task 998 does not exist.\n")
+    assert tracker.task(number)["status"] == "done"

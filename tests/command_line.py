@@ -1,0 +1,82 @@
+"""The command line as a process, in pipes and on a terminal."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from helpers import PATIENCE, ROOT, UNSET, Service
+from tracker.demo.github import GitHub
+
+Done = subprocess.CompletedProcess[str]
+ALL = "/tasks?status=open&status=in_progress&status=done"
+
+
+class Tracker:
+    """The command line beside a running service, with a journal of its own."""
+
+    def __init__(self, service: Service, github: GitHub, home: Path) -> None:
+        self.service, self.github, self.home = service, github, home
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "TRACKER_CWD": str(home),
+            "PYTHONWARNINGS": "error",
+            "PORT": str(service.port),
+            **UNSET,
+        }
+
+    def __call__(self, *words: str, typed: str = "", **variables: str) -> Done:
+        """Run a command in pipes."""
+        return subprocess.run(
+            self.command(*words),
+            cwd=ROOT,
+            env=self.environment | variables,
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    @staticmethod
+    def command(*words: str) -> list[str]:
+        return [sys.executable, "-m", "tracker.cli", "tracker", *words]
+
+    def add(self, *words: str) -> int:
+        """Create a task, and return its id."""
+        done = self("add", "-q", *words)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    def task(self, number: int) -> dict[str, Any]:
+        task: dict[str, Any] = self.service.call("GET", f"/tasks/{number}").json()
+        return task
+
+    def on_terminal(
+        self, *words: str, typed: str = "", columns: str = "80", **variables: str
+    ) -> tuple[int, str]:
+        """Run a command on a terminal; return its exit code and the text on the screen."""
+        ours, its = pty.openpty()
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(columns), 0, 0))
+        process = subprocess.Popen(
+            self.command(*words),
+            cwd=ROOT,
+            env=self.environment | {"TERM": "xterm-256color", "NO_COLOR": "1"} | variables,
+            stdin=its,
+            stdout=its,
+            stderr=its,
+        )
+        os.close(its)
+        os.write(ours, typed.encode())
+        parts = []
+        with suppress(OSError):  # Linux reports the end of a terminal as an error
+            while part := os.read(ours, 65536):
+                parts.append(part)
+        os.close(ours)
+        return process.wait(PATIENCE), b"".join(parts).decode().replace("\r\n", "\n")

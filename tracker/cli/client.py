@@ -1,0 +1,213 @@
+"""Client of the HTTP API: over a connection, or of the application in this process.
+
+Only the standard library is imported: `requests` alone takes longer than a whole `list`.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import IO, Any, Protocol
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from .failures import Exit, Failure, Refused
+
+TIMEOUT = 60.0  # seconds without a byte; the service gives GitHub less
+CHUNK = 64 * 1024  # bytes
+JSON = {"Accept": "application/json"}
+
+
+class Body(Protocol):
+    """A body that arrives in parts."""
+
+    def read(self, size: int) -> bytes:
+        """Return the next part; empty at the end."""
+
+
+class Response:
+    """A response; its body is read when it is wanted."""
+
+    def __init__(self, status: int, headers: Iterable[tuple[str, str]], raw: Body) -> None:
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers}
+        self._raw = raw
+
+    def json(self) -> Any:
+        """Return the body as JSON.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return jsonlib.loads(self.read())
+
+    def read(self) -> bytes:
+        """Return the rest of the body."""
+        return b"".join(self.chunks())
+
+    def chunks(self) -> Iterator[bytes]:
+        """Return the parts of the body as they arrive."""
+        try:
+            while chunk := self._raw.read(CHUNK):
+                yield chunk
+        except (OSError, HTTPException) as error:
+            raise Failure(f"connection lost: {error or 'it was closed'}", Exit.LATER) from None
+
+
+class Transport(Protocol):
+    """A way to the service."""
+
+    def send(
+        self, method: str, target: str, body: bytes | IO[bytes] | None, headers: dict[str, str]
+    ) -> Response:
+        """Send a request and return its response."""
+
+    def close(self) -> None:
+        """Release what is held."""
+
+
+class Connection:
+    """HTTP over one kept connection."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._url = url.rstrip("/")
+        self._prefix = parts.path.rstrip("/")
+        self._connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+
+    def send(
+        self, method: str, target: str, body: bytes | IO[bytes] | None, headers: dict[str, str]
+    ) -> Response:
+        """Send a request; once more where a kept connection turns out to be closed.
+
+        Only a request that may be repeated is: a read, or one that has its key.
+        """
+        connection = self._connection
+        reused = connection.sock is not None
+        repeatable = method == "GET" or "Idempotency-Key" in headers
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # the response says why
+                connection.request(method, self._prefix + target, body, headers)
+            response = connection.getresponse()
+        except (OSError, HTTPException) as error:
+            connection.close()
+            if reused and repeatable and not hasattr(body, "read"):
+                return self.send(method, target, body, headers)
+            raise Failure(f"{self._url} can't be reached: {reason(error)}", Exit.LATER) from None
+        return Response(response.status, response.getheaders(), response)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class Client:
+    """The API's operations, with JSON in and out."""
+
+    def __init__(self, transport: Transport, token: str | None, place: str) -> None:
+        self.transport = transport
+        self.place = place  # whose tasks they are, for the journal
+        self._headers = {**JSON, "User-Agent": "github-task-tracker-cli"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        json: Any = None,
+        body: IO[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send a request, and return a response that is a success.
+
+        Raises:
+            Refused: it is none.
+            Failure: there is no response.
+        """
+        target = f"{path}?{urlencode(query, doseq=True)}" if query else path
+        sent = {**self._headers, **(headers or {})}
+        content: bytes | IO[bytes] | None = body
+        if json is not None:
+            content = jsonlib.dumps(json).encode()
+            sent["Content-Type"] = "application/json"
+        response = self.transport.send(method, target, content, sent)
+        if not 200 <= response.status < 300:
+            raise Refused(response)
+        return response
+
+    def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        """Return what a GET responds."""
+        return self.send("GET", path, query).json()
+
+    def pages(self, path: str, query: Mapping[str, Any], limit: int | None) -> Iterator[Response]:
+        """Return the pages of a list, with the objects of `limit` at most; None for all."""
+        sent = dict(query)
+        left = limit
+        while left is None or left > 0:
+            page = self.send("GET", path, {**sent, "limit": min(100, left or 100)})
+            yield page
+            if left is not None:
+                left -= min(100, left)
+            cursor = next_cursor(page)
+            if cursor is None:
+                return
+            sent = {**query, "cursor": cursor}
+            sent.pop("total", None)
+
+    def every(
+        self, path: str, query: Mapping[str, Any], limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Return the objects of a list, all pages of it."""
+        for page in self.pages(path, query, limit):
+            yield from page.json()
+
+    def task(self, task_id: int) -> dict[str, Any]:
+        """Return a task."""
+        found: dict[str, Any] = self.get(f"/tasks/{task_id}")
+        return found
+
+    def create(self, fields: dict[str, Any], key: str = "", **query: str) -> dict[str, Any]:
+        """Create a task, once even where the request is repeated."""
+        headers = {"Idempotency-Key": key or os.urandom(16).hex()}
+        created: dict[str, Any] = self.send("POST", "/tasks", query, fields, None, headers).json()
+        return created
+
+    def change(self, task: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+        """Change a task, unless it is no longer the version that was read."""
+        path = f"/tasks/{task['id']}"
+        response = self.send("PATCH", path, json=fields, headers=if_match(task))
+        changed: dict[str, Any] = response.json()
+        return changed
+
+    def delete(self, task: dict[str, Any]) -> None:
+        """Delete a task, unless it is no longer the version that was read."""
+        self.send("DELETE", f"/tasks/{task['id']}", headers=if_match(task)).read()
+
+
+def if_match(task: dict[str, Any]) -> dict[str, str]:
+    """Return the header with which a request is about this version of a task alone."""
+    return {"If-Match": f'"{task["version"]}"'}
+
+
+def next_cursor(page: Response) -> str | None:
+    """Return the cursor of the next page, from the page's Link."""
+    for link in page.headers.get("link", "").split(", <"):
+        url, _, parameters = link.strip("<").partition(">")
+        if 'rel="next"' in parameters:
+            return parse_qs(urlsplit(url).query)["cursor"][0]
+    return None
+
+
+def repository_path(name: str) -> str:
+    """Return the path of a repository."""
+    return "/repositories/" + quote(name, safe="/")
+
+
+def reason(error: BaseException) -> str:
+    """Return why a connection failed, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or "the connection was closed"

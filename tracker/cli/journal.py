@@ -1,0 +1,120 @@
+"""Journal of the writing commands, for `undo`: a file for each, which only this account reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from .failures import Failure
+
+KEPT = 20  # commands that can be undone
+Entry = dict[str, Any]
+
+
+def folder() -> Path:
+    """Return the folder of the journal, created with mode 0700."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+    path = base / "github-task-tracker"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+class Journal:
+    """What one command changes; a line is on the disk before its request is sent.
+
+    An entry has `id`, `created_at` and `version`, which the task has after the command; `before`,
+    the task as it was (None: it is new); and `fields`, which the command sets (None: it deletes
+    the task).
+    """
+
+    def __init__(self, url: str, command: str) -> None:
+        self._head = {"url": url, "command": command}
+        self._file: IO[str] | None = None
+        self._path: Path | None = None
+        self.changed = 0  # tasks; a journal of none is removed
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+        if self._path and not self.changed:
+            self._path.unlink(missing_ok=True)
+
+    def changing(self, task: Entry, fields: Entry | None) -> None:
+        """Record a change or deletion that is about to happen."""
+        self._write(_after(task, task["version"] + 1) | {"before": task, "fields": fields})
+
+    def created(self, task: Entry) -> None:
+        """Record a new task."""
+        self._write(_after(task, task["version"]) | {"before": None})
+        self.changed += 1
+
+    def _write(self, entry: Entry) -> None:
+        try:
+            if self._file is None:
+                self._path, self._file = _new_file()
+                self._file.write(json.dumps(self._head) + "\n")
+            self._file.write(json.dumps(entry) + "\n")
+            self._file.flush()
+        except OSError as error:
+            message = f"the journal for undo can't be written: {error}; set XDG_STATE_HOME"
+            raise Failure(message) from None
+
+
+def _after(task: Entry, version: int) -> Entry:
+    return {"id": task["id"], "created_at": task["created_at"], "version": version}
+
+
+def restored(path: Path, tasks: list[tuple[Entry, Entry]]) -> None:
+    """Remove a command that is undone; earlier ones learn which version is as before again."""
+    path.unlink(missing_ok=True)
+    now = {
+        (before["id"], before["version"]): _after(task, task["version"]) for before, task in tasks
+    }
+    for earlier in folder().glob("*.jsonl") if now else ():
+        head, *entries = list(_lines(earlier))
+        moved = [entry | now.get((entry["id"], entry["version"]), {}) for entry in entries]
+        if moved != entries:
+            text = "".join(json.dumps(line) + "\n" for line in (head, *moved))
+            new = earlier.with_suffix(".new")
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            new.replace(earlier)
+
+
+def _new_file() -> tuple[Path, IO[str]]:
+    home = folder()
+    for path in sorted(home.glob("*.jsonl"))[: -KEPT + 1]:
+        path.unlink(missing_ok=True)
+    path = home / f"{time.time_ns():020}.jsonl"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    return path, os.fdopen(descriptor, "w", encoding="utf-8")
+
+
+def last(url: str) -> tuple[Path, str, list[Entry]] | None:
+    """Return the newest command on this service: its file, its words and its entries."""
+    try:
+        paths = sorted(folder().glob("*.jsonl"), reverse=True)
+        for path in paths:
+            head, *entries = list(_lines(path)) or [{"url": None}]
+            if head["url"] == url:
+                return path, head["command"], entries
+    except (OSError, ValueError) as error:
+        raise Failure(f"the journal can't be read: {error}") from None
+    return None
+
+
+def _lines(path: Path) -> Iterator[Entry]:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return  # the command was killed in the middle of this line

@@ -1,0 +1,76 @@
+"""The application in this process, for verbs that find no service."""
+
+from __future__ import annotations
+
+import io
+import logging.config
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import IO
+
+from peewee import PeeweeException
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from .. import create_app, logs
+from ..config import Settings
+from ..database import migrations
+from ..database.connection import connection_parameters, database
+from ..database.errors import explain
+from ..errors import EmbeddedPostgresError, TrackerError
+from ..postgres import server as embedded
+from .client import Response
+from .failures import Exit, Failure
+
+
+class Application:
+    """The WSGI application, with the embedded PostgreSQL started for it."""
+
+    def __init__(self, settings: Settings) -> None:
+        # A response has the reason of a failure; the log would repeat it.
+        logging.config.dictConfig(logs.configuration(replace(settings, log_level="error")))
+        logging.getLogger("tracker").setLevel(logging.CRITICAL)
+        self._resources = ExitStack()
+        folder = settings.embedded_folder
+        try:
+            self._resources.enter_context(embedded.running(folder))
+            if folder:
+                migrations.upgrade(settings)
+        except (EmbeddedPostgresError, TrackerError, PeeweeException) as error:
+            self._resources.close()
+            cause = explain(error, connection_parameters(settings))
+            raise Failure(cause, Exit.LATER) from None
+        self._app = create_app(settings)
+        self._address = f"http://localhost:{settings.port}"
+
+    def send(
+        self, method: str, target: str, body: bytes | IO[bytes] | None, headers: dict[str, str]
+    ) -> Response:
+        """Call the application."""
+        stream = io.BytesIO(body) if isinstance(body, bytes) else body
+        builder = EnvironBuilder(
+            target, self._address, method=method, headers=list(headers.items())
+        )
+        builder.input_stream = stream
+        if isinstance(body, bytes):
+            builder.content_length = len(body)
+        environ = builder.get_environ()
+        environ["wsgi.input_terminated"] = True  # the end of a body without a length is its end
+        chunks, status, found = run_wsgi_app(self._app.wsgi_app, environ)
+        return Response(int(status.split()[0]), list(found.items()), Chunks(iter(chunks)))
+
+    def close(self) -> None:
+        """Close the connections, and stop the database if no other process uses it."""
+        database.close_idle()
+        self._resources.close()
+
+
+class Chunks:
+    """The parts of a body as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def read(self, size: int) -> bytes:
+        """Return the next part, whatever its size; empty at the end."""
+        return next((chunk for chunk in self._chunks if chunk), b"")

@@ -1,0 +1,166 @@
+"""Results on standard output: a table for people, and the same rows for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+Row = dict[str, Any]
+FORMATS = {
+    "json": "Whole objects, as one JSON array.",
+    "jsonl": "Whole objects, one a line.",
+    "csv": "Whole objects, as CSV with a header.",
+}
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
+SEPARATORS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
+
+
+@dataclass
+class Output:
+    """How a verb prints its results."""
+
+    format: str | None = None  # of FORMATS, or `ids`
+    color: str = "auto"
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether people read the results."""
+        return self.format is None and sys.stdout.isatty()
+
+    @property
+    def colored(self) -> bool:
+        """Whether to use colors on standard output; see https://no-color.org."""
+        if self.color != "auto":
+            return self.color == "always"
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return sys.stdout.isatty() and not plain
+
+    def rows(
+        self,
+        rows: Iterable[Row],
+        plain: Callable[[Row], Iterable[Any]],
+        table: Callable[[list[Row], Output], None],
+        ids: str = "id",
+    ) -> int:
+        """Print the rows in the format that is asked for, and return their number."""
+        counted = Counted(rows)
+        if self.format == "json":
+            print_array(counted)
+        elif self.format == "csv":
+            print_csv(counted)
+        elif self.on_terminal:
+            if found := list(counted):
+                table(found, self)
+        else:
+            for row in counted:
+                sys.stdout.write(self._line(row, plain, ids) + "\n")
+        return counted.number
+
+    def _line(self, row: Row, plain: Callable[[Row], Iterable[Any]], ids: str) -> str:
+        if self.format == "jsonl":
+            return dump(row)
+        if self.format == "ids":
+            return str(row[ids])
+        return "\t".join(cell(value) for value in plain(row))
+
+    def lines(self, rows: Iterable[Row], sentence: Callable[[Row], str], plain: Any) -> None:
+        """Print a sentence for each row on a terminal, and the rows elsewhere."""
+
+        def table(found: list[Row], _: Output) -> None:
+            for row in found:
+                click.echo(sentence(row))
+
+        self.rows(rows, plain, table)
+
+
+class Counted:
+    """Rows that are counted as they pass."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = rows
+        self.number = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self._rows:
+            self.number += 1
+            yield row
+
+
+def dump(value: Any) -> str:
+    """Return JSON in one line, in the letters that the output's encoding has."""
+    ascii_only = (sys.stdout.encoding or "ascii").lower() not in {"utf-8", "utf8"}
+    return json.dumps(value, ensure_ascii=ascii_only)
+
+
+def print_array(rows: Iterable[Row]) -> None:
+    """Print a JSON array, an element a line."""
+    separator = "["
+    for row in rows:
+        sys.stdout.write(f"{separator}{dump(row)}")
+        separator = ",\n "
+    sys.stdout.write("[]\n" if separator == "[" else "]\n")
+
+
+def print_csv(rows: Iterable[Row]) -> None:
+    """Print CSV with a header; a list has one element a line in its cell."""
+    import csv
+
+    writer = csv.writer(sys.stdout, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    for number, row in enumerate(rows):
+        if number == 0:
+            writer.writerow(row)
+        writer.writerow(spreadsheet_cell(value) for value in row.values())
+
+
+def spreadsheet_cell(value: Any) -> str:
+    """Return a value as a cell that no spreadsheet takes for a formula."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return json.dumps(value)
+    text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"'{text}" if isinstance(value, str | list) and text.startswith(FORMULA) else text
+
+
+def cell(value: Any) -> str:
+    """Return a value between two tabs."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text.translate(SEPARATORS)
+
+
+def say(text: str) -> None:
+    """Print a message for people on standard error."""
+    click.echo(text, err=True)
+
+
+def output_options(function: F) -> F:
+    """Add the options of the output; the function gets them as its parameter `output`."""
+
+    @wraps(function)
+    def run(color: str, quiet: bool, **options: Any) -> Any:
+        chosen = [name for name in FORMATS if options.pop(f"as_{name}")]
+        chosen += ["ids"] if quiet else []
+        if len(chosen) > 1:
+            raise click.UsageError("take one of --json, --jsonl, --csv and -q")
+        return function(output=Output(chosen[0] if chosen else None, color), **options)
+
+    colors = click.Choice(["auto", "always", "never"])
+    run = click.option("--color", type=colors, default="auto", help="Use colors.")(run)
+    run = click.option("-q", "--quiet", is_flag=True, help="Print ids alone.")(run)
+    for name, text in reversed(FORMATS.items()):
+        run = click.option(f"--{name}", f"as_{name}", is_flag=True, help=text)(run)
+    return run  # type: ignore[return-value]

@@ -1,0 +1,100 @@
+"""The verb `undo`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import services
+from .client import Client
+from .failures import Exit, Refused
+from .journal import Entry, last, restored
+from .output import say
+from .phrases import count, sentence, visible
+from .verbs import verb
+
+# What the user sets in a task; a deleted one is created again with it.
+FIELDS = "title description status priority tags due_date repository issue".split()  # noqa: SIM905
+
+
+@verb("undo", "undo", "done 1 && undo", "add psf/requests Try it && undo")
+def undo_verb() -> int:
+    """Undo the last add, edit, start, done, reopen or rm.
+
+    Tasks that were changed since are left as they are. A deleted task comes back with a new id.
+    """
+    client = services.find()
+    found = last(client.place)
+    if found is None:
+        say("Nothing to undo.")
+        return Exit.REFUSED
+    path, command, entries = found
+    undo = Undo(client, path.stem)
+    for entry in entries:
+        undo.one(entry)
+    restored(path, undo.restored)
+    say(f"Undid {command}: {count(undo.undone, 'task')}.")
+    return Exit.CHANGED if undo.left else Exit.DONE
+
+
+class Undo:
+    """The undoing of a command, task by task."""
+
+    def __init__(self, client: Client, command: str) -> None:
+        self._client, self._command = client, command
+        self.undone = self.left = 0
+        self.restored: list[tuple[Entry, Entry]] = []  # each task as it was, and as it is now
+
+    def one(self, entry: Entry) -> None:
+        """Put a task back, or say why it is left as it is."""
+        number, before = entry["id"], entry["before"]
+        deleted = before is not None and entry["fields"] is None
+        try:
+            task = self._client.task(number)
+        except Refused as error:
+            if error.response.status != 404:
+                raise
+            if deleted:
+                self._create_again(before)
+            elif before is not None:
+                self._leave(f"#{number} is gone")
+            return
+        if task["created_at"] != entry["created_at"]:
+            self._leave(f"#{number} is another task now: {sentence(task)}")
+            return
+        old = {} if before is None or deleted else earlier(before, entry["fields"])
+        if before is not None and old.items() <= task.items():
+            return  # the change did not happen, or changed nothing
+        if task["version"] != entry["version"]:
+            self._leave(f"#{number} was changed since, and is left: {sentence(task)}")
+            return
+        try:
+            if before is None:
+                self._client.delete(task)
+            else:
+                self.restored.append((before, self._client.change(task, old)))
+            self.undone += 1
+        except Refused as error:
+            if error.exit_code == Exit.LATER:
+                raise
+            self._leave(f"#{number} is left: {error.text}")
+
+    def _leave(self, message: str) -> None:
+        say(message)
+        self.left += 1
+
+    def _create_again(self, before: Entry) -> None:
+        fields = {name: before[name] for name in FIELDS}
+        # The key of this command: an undo that was cut short creates nothing twice.
+        key = f"undo-{self._command}-{before['id']}"
+        task = self._client.create(fields, key, metadata="optional")
+        self.restored.append((before, task))
+        self.undone += 1
+        say(f"#{before['id']} is back as #{task['id']}: {visible(task['title'])}")
+
+
+def earlier(before: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that a change has set, with the values before it."""
+    names = {"tags" if name.endswith("_tags") else name for name in fields}
+    if "repository" in names:
+        names.add("issue")  # a task that moves loses its issue
+    return {name: before[name] for name in FIELDS if name in names}

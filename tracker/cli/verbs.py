@@ -1,0 +1,108 @@
+"""The daily verbs: clients of the HTTP API, which import no more than they need.
+
+A new verb is a function with `@verb` in the module of its kind, and a line in `MODULES`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from .failures import Exit
+
+MODULES = {
+    "add": "writing",
+    "list": "reading",
+    "show": "reading",
+    "edit": "editing",
+    "start": "writing",
+    "done": "writing",
+    "reopen": "writing",
+    "rm": "writing",
+    "open": "reading",
+    "undo": "undoing",
+    "refresh": "refreshing",
+    "changes": "reading",
+    "repos": "reading",
+    "export": "transfer",
+    "import": "transfer",
+    "completion": "completion",
+}
+
+
+COMPLETE = "_TRACKER_COMPLETE"  # set by the scripts of `completion`
+
+
+class Verb(click.Command):
+    """A command whose help ends with examples."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples as they can be typed."""
+        program = ctx.find_root().info_name
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{program} {example}\n")
+
+
+def verb(name: str, *examples: str, **options: Any) -> Callable[..., Verb]:
+    """Return a decorator that turns a function into a verb."""
+    return click.command(name, cls=options.pop("cls", Verb), examples=examples, **options)
+
+
+class Verbs(click.Group):
+    """The verbs; the module of one is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb, or None if there is none of this name."""
+        if cmd_name not in MODULES:
+            return None
+        module = import_module(f".{MODULES[cmd_name]}", __package__)
+        command: click.Command = getattr(module, f"{cmd_name}_verb")
+        return command
+
+
+verbs = Verbs("tracker", context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def program() -> str:
+    """Return how the command line was called."""
+    return click.get_current_context().find_root().info_name or "tracker"
+
+
+def main(name: str, arguments: list[str]) -> NoReturn:
+    """Run a verb, and exit with one of the codes in `Exit`."""
+    for stream in (sys.stdout, sys.stderr):
+        # A sign that the locale lacks must not end a list in the middle.
+        errors = "replace" if stream.isatty() else "backslashreplace"
+        stream.reconfigure(errors=errors)  # type: ignore[union-attr]
+    sys.exit(_run(name, arguments))
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    try:
+        result = verbs.main(arguments, prog_name=name, complete_var=COMPLETE, standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(err=True)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader has what it wants. The interpreter's own flush at the end must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    return result if isinstance(result, int) else Exit.DONE
