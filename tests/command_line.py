@@ -79,4 +79,6 @@ class Tracker:
             while part := os.read(ours, 65536):
                 parts.append(part)
         os.close(ours)
-        return process.wait(PATIENCE), b"".join(parts).decode().replace("\r\n", "\n")
+        return process.wait(PATIENCE), b"".join(parts).decode(errors="replace").replace(
+            "\r\n", "\n"
+        )

@@ -43,6 +43,7 @@ def cli_service(
             "DATABASE_URL": database_url,
             "GITHUB_API_BASE": github.url,
             "GITHUB_CACHE": "memory",
+            "GITHUB_TIMEOUT": "2",
             "WEB_CONCURRENCY": "1",
         }
         with served(environment, folder / "output") as service:

@@ -142,7 +142,6 @@ def test_failures_have_their_exit_codes(tracker: Tracker) -> None:
     assert (missing.returncode, missing.stderr) == (1, "error: Task 999 does not exist.\n")
     assert tracker("show", "x").returncode == 2
     assert tracker("add", "pallets/flask").returncode == 2
-    assert tracker("add", "faults/403-limit", "x").returncode == 5
     dead = tracker("show", number, TRACKER_URL="http://127.0.0.1:1")
     assert dead.returncode == 5
     assert dead.stderr == "error: http://127.0.0.1:1 can't be reached: Connection refused\n"

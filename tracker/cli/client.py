@@ -39,9 +39,13 @@ class Response:
         """Return the body as JSON.
 
         Raises:
-            ValueError: it is none.
+            Failure: it is none.
         """
-        return jsonlib.loads(self.read())
+        try:
+            return jsonlib.loads(self.read())
+        except ValueError:
+            message = "unusable response: it is no JSON; check TRACKER_URL"
+            raise Failure(message) from None
 
     def read(self) -> bytes:
         """Return the rest of the body."""
@@ -49,11 +53,15 @@ class Response:
 
     def chunks(self) -> Iterator[bytes]:
         """Return the parts of the body as they arrive."""
+        left = int(self.headers.get("content-length", 0))
         try:
             while chunk := self._raw.read(CHUNK):
+                left -= len(chunk)
                 yield chunk
         except (OSError, HTTPException) as error:
-            raise Failure(f"connection lost: {error or 'it was closed'}", Exit.LATER) from None
+            raise Failure(f"connection lost: {reason(error)}", Exit.LATER) from None
+        if left > 0:
+            raise Failure("connection lost: the response is cut short", Exit.LATER)
 
 
 class Transport(Protocol):

@@ -60,7 +60,7 @@ def problem(response: Response) -> dict[str, Any]:
     """Return the body of an error, which a proxy's is not."""
     try:
         body = response.json()
-    except ValueError:
+    except Failure:
         body = None
     return body if isinstance(body, dict) else {}
 

@@ -84,6 +84,10 @@ def new_file(path: Path, force: bool) -> Iterator[IO[bytes]]:
     if path.exists() and not force:
         raise Failure(f"{path} exists; use --force to overwrite it")
     try:
+        if path.exists() and not path.is_file():  # a device must stay one
+            with path.open("wb") as file:
+                yield file
+            return
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:

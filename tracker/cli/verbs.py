@@ -99,7 +99,6 @@ def _run(name: str, arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo(err=True)
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # The reader has what it wants. The interpreter's own flush at the end must not fail.

@@ -1,0 +1,121 @@
+"""The verbs on a terminal: tables, colors, questions, and how they end."""
+
+import json
+import signal
+import subprocess
+from typing import Any
+
+import psutil
+import pytest
+
+from command_line import Tracker
+from helpers import PATIENCE, ROOT, wait_for
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
+def test_a_table_keeps_to_the_width(tracker: Tracker, columns: str) -> None:
+    tracker.add("pallets/flask", "基本イメージ" * 8, "due:tomorrow", "!high")
+    tracker.add("moby/moby", "Replace the base image of every service that we have, and more")
+    code, screen = tracker.on_terminal("list", columns=columns)
+    assert code == 0
+    lines = screen.splitlines()
+    assert len(lines) == 3
+    assert max(width(line.rstrip()) for line in lines) <= int(columns)
+    if columns != "40":
+        assert lines[0].split()[:5] == ["ID", "PRI", "DUE", "REPOSITORY", "★"]
+        assert "tomorrow" in lines[2]
+        assert "…" in lines[1] or columns == "120"
+
+
+def width(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def test_control_characters_are_shown_and_not_obeyed(tracker: Tracker) -> None:
+    number = str(tracker.add("pallets/flask", "a\u202egnp.\u202cb"))
+    description = {"description": "first\x1b[2Jline\nsecond\x9bline"}
+    tracker.service.call("PATCH", f"/tasks/{number}", json=description)
+    for words in (["list"], ["show", number], ["done", number]):
+        _, screen = tracker.on_terminal(*words)
+        assert "\\u202egnp" in screen
+        assert not {"\x1b", "\x9b", "\u202e"} & set(screen)
+    assert "first\\x1b[2Jline\nsecond\\x9bline" in tracker.on_terminal("show", number)[1]
+
+
+def test_colors_follow_the_terminal_and_the_options(tracker: Tracker) -> None:
+    tracker.add("pallets/flask", "One", "!high")
+    assert "\x1b[" not in tracker("list").stdout
+    assert "\x1b[" not in tracker.on_terminal("list")[1]  # with NO_COLOR
+    assert "\x1b[1;31mhigh" in tracker.on_terminal("list", NO_COLOR="")[1]
+    assert "\x1b[" not in tracker.on_terminal("list", "--color", "never", NO_COLOR="")[1]
+    assert "\x1b[" in tracker.on_terminal("list", "--color", "always")[1]
+
+
+def test_a_task_is_one_sentence(tracker: Tracker) -> None:
+    words = ["pallets/flask#9", "Try", "3.2", "+a", "+b", "due:tomorrow", "!low"]
+    _, screen = tracker.on_terminal("add", *words)
+    number, _, text = screen.strip().partition(" ")
+    assert text == "Try 3.2 · pallets/flask#9 ★ 70k · due tomorrow · low · +a +b"
+    _, screen = tracker.on_terminal("rm", number)
+    assert screen.strip() == f"{number} {text} · deleted"
+
+
+def test_a_question_is_asked_for_three_tasks_by_filter(tracker: Tracker) -> None:
+    ids = [tracker.add("pallets/flask", title, "+many") for title in "abc"]
+    code, screen = tracker.on_terminal("done", "--tag", "many", typed="n\n")
+    assert code == 1
+    assert "Mark 3 tasks done? [y/N]" in screen
+    assert tracker.task(ids[0])["status"] == "open"
+    code, screen = tracker.on_terminal("done", "--tag", "many", typed="y\n")
+    assert code == 0
+    assert screen.endswith("3 done. Undo with: tracker undo\n")
+    assert tracker.on_terminal("reopen", *map(str, ids))[0] == 0  # ids are no question
+
+
+def test_people_are_told_how_many_there_are(tracker: Tracker) -> None:
+    tracker("add", "-", typed="pallets/flask t\n" * 4)
+    _, screen = tracker.on_terminal("list", "--limit", "3")
+    assert screen.splitlines()[-1] == "3 of 4 tasks; --limit 0 lists all"
+    assert len(json.loads(tracker.on_terminal("list", "--json")[1])) == 4
+
+
+def test_a_closed_pipe_ends_a_list_without_a_traceback(tracker: Tracker) -> None:
+    tracker("add", "-", typed="pallets/flask t\n" * 40)
+    script = " ".join(tracker.command("list", "--json", "--limit", "0"))
+    for closing in ("head -c 10", "true"):
+        done = subprocess.run(
+            ["sh", "-c", f"{script} | {closing}"],
+            cwd=ROOT,
+            env=tracker.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def connections(pid: int) -> list[Any]:
+    return psutil.Process(pid).net_connections("tcp4")
+
+
+def test_ctrl_c_ends_a_verb_without_a_traceback(tracker: Tracker) -> None:
+    process = subprocess.Popen(
+        tracker.command("add", "faults/silent", "x"),
+        cwd=ROOT,
+        env=tracker.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: bool(connections(process.pid)))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (130, "\n")
+
+
+def test_a_locale_without_our_letters_ends_no_list(tracker: Tracker) -> None:
+    tracker.add("pallets/flask", "Größe 漢字")
+    latin = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    assert tracker.on_terminal("list", **latin)[0] == 0
+    done = tracker("list", "--json", **latin)
+    assert json.loads(done.stdout)[0]["title"] == "Größe 漢字"
