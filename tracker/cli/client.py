@@ -34,6 +34,7 @@ class Response:
         self.status = status
         self.headers = {name.lower(): value for name, value in headers}
         self._raw = raw
+        self._body: bytes | None = None
 
     def json(self) -> Any:
         """Return the body as JSON.
@@ -48,8 +49,10 @@ class Response:
             raise Failure(message) from None
 
     def read(self) -> bytes:
-        """Return the rest of the body."""
-        return b"".join(self.chunks())
+        """Return the whole body, any number of times."""
+        if self._body is None:
+            self._body = b"".join(self.chunks())
+        return self._body
 
     def chunks(self) -> Iterator[bytes]:
         """Return the parts of the body as they arrive."""

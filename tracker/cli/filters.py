@@ -130,8 +130,11 @@ class Selection:
         return list(client.every("/tasks", self.filters(statuses)))
 
 
-def filter_options(function: F) -> F:
-    """Add an option for each filter; the values are in the parameter `query`."""
+def filter_options(*names: str) -> Callable[[F], F]:
+    """Return a decorator that adds an option for these filters, or for all of them.
+
+    The values are in the context's `meta["query"]`.
+    """
 
     def keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         if value is None or value == ():
@@ -140,13 +143,19 @@ def filter_options(function: F) -> F:
             value = str(value).lower()
         context.meta.setdefault("query", {})[parameter.name] = value
 
-    for name, (kind, repeats, text) in reversed(FILTERS.items()):
-        names = [f"--{name.replace('_', '-')}", name]
-        options: dict[str, Any] = {"type": kind, "multiple": repeats, "help": text}
-        if kind is bool:
-            options |= {"metavar": "[true|false]"}
-        function = click.option(*names, callback=keep, expose_value=False, **options)(function)
-    return function
+    def add(function: F) -> F:
+        for name in reversed(names or tuple(FILTERS)):
+            kind, repeats, text = FILTERS[name]
+            options: dict[str, Any] = {"type": kind, "multiple": repeats, "help": text}
+            if kind is bool:
+                options |= {"metavar": "[true|false]"}
+            option = click.option(
+                f"--{name.replace('_', '-')}", name, callback=keep, expose_value=False, **options
+            )
+            function = option(function)
+        return function
+
+    return add
 
 
 def selection_options(function: F) -> F:
@@ -160,5 +169,5 @@ def selection_options(function: F) -> F:
         return function(selection=Selection(ids, query, every), **options)
 
     text = "Whatever the status; without it, finished tasks are left out."
-    run = click.option("--all", "every", is_flag=True, help=text)(filter_options(run))
+    run = click.option("--all", "every", is_flag=True, help=text)(filter_options()(run))
     return click.argument("ids", nargs=-1, type=Id())(run)  # type: ignore[return-value]

@@ -188,11 +188,8 @@ def changes_verb(
     pages.report(number, "change")
 
 
-REPOSITORY_FILTERS = ("language", "metadata_status", "archived", "pushed_before")
-
-
 @verb("repos", "repos --sort -stars", "repos --archived true", "repos --jsonl --limit 0")
-@filter_options
+@filter_options("language", "metadata_status", "archived", "pushed_before")
 @click.option("--sort", metavar="FIELD", help="name, stars, pushed_at or metadata_fetched_at.")
 @limit_option
 @output_options
@@ -204,7 +201,7 @@ def repos_verb(sort: str | None, limit: int, output: Output) -> None:
 
     def plain(repository: Row) -> list[Any]:
         tasks = [repository["tasks"][status] for status in ("open", "in_progress", "done")]
-        names = ("repository", "stars", "language", "pushed_at", "metadata_status")
+        names = ("name", "stars", "language", "pushed_at", "metadata_status")
         return [*(repository[name] for name in names), *tasks]
 
     def table(found: list[Row], output: Output) -> None:
@@ -212,4 +209,4 @@ def repos_verb(sort: str | None, limit: int, output: Output) -> None:
 
         print_repositories(found, output)
 
-    pages.report(output.rows(pages, plain, table, ids="repository"), "repository")
+    pages.report(output.rows(pages, plain, table, ids="name"), "repository")

@@ -67,7 +67,7 @@ class Budget:
     "refresh 1 2",
 )
 @click.argument("ids", nargs=-1, type=Id())
-@filter_options
+@filter_options()
 @click.option("--older-than", metavar="TIME", help=f"Metadata older than this; {OLD} by default.")
 @click.option("--pending", is_flag=True, help="Only repositories that were never fetched.")
 @click.option("--all", "every", is_flag=True, help="However new the metadata are.")
@@ -137,9 +137,9 @@ def find(
         if fetched and (pending or (before and parse_time(fetched) >= before)):
             continue
         # A repository that is gone stays old: it comes last, or each run would start with it.
-        key = (task["metadata_status"] == "unavailable", fetched, task["repository"])
-        name = task["repository"].lower()
-        found[name] = min(found.get(name, key), key)
+        name = task.get("repository") or task["name"]  # of a task, or of a repository itself
+        key = (task["metadata_status"] == "unavailable", fetched, name)
+        found[name.lower()] = min(found.get(name.lower(), key), key)
     return [name for *_, name in sorted(found.values())]
 
 

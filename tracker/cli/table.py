@@ -145,7 +145,7 @@ def print_repositories(repositories: list[Row], output: Output) -> None:
     for repository in repositories:
         tasks = repository["tasks"]
         table.add_row(
-            text(repository["repository"]),
+            text(repository["name"]),
             text(short(repository["stars"])),
             text(repository["language"]),
             text(pushed(repository), "faint"),

@@ -36,7 +36,7 @@ def callers_path(file: str) -> Path:
     "export --tag upgrade -",
 )
 @click.argument("file", default="-")
-@filter_options
+@filter_options()
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="By FILE's ending, or jsonl.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def export_verb(file: str, kind: str | None, force: bool) -> None:
@@ -132,9 +132,12 @@ def import_verb(
             if "invalid" not in answer:
                 raise
     if as_json:
-        click.echo(dump(answer))
+        click.echo(dump({name: answer[name] for name in RESULT}))
     report(answer, dry_run)
     return Exit.REFUSED if answer["invalid"] else Exit.DONE
+
+
+RESULT = ("created", "invalid", "more_invalid")
 
 
 def report(answer: dict[str, Any], dry_run: bool) -> None:
@@ -145,6 +148,8 @@ def report(answer: dict[str, Any], dry_run: bool) -> None:
         say(f"line {line['line']}: {visible('; '.join(reasons))}")
         if line.get("text"):
             say(f"    {visible(str(line['text']))[:100]}")
+    if answer["more_invalid"]:
+        say(f"and {count(answer['more_invalid'], 'further invalid line')}")
     number = count(answer.get("created", 0), "task")
     say(f"{number} would be created." if dry_run else f"{number} created.")
 
