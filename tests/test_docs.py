@@ -22,6 +22,7 @@ from tracker.config import Settings, SettingsError, load_settings
 
 README = ROOT / "README.md"
 API = ROOT / "docs" / "api.md"
+CLI = ROOT / "docs" / "cli.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 DESIGN = ROOT / "docs" / "design.md"
 UNIT = ROOT / "docs" / "examples" / "tracker.service"
@@ -51,6 +52,16 @@ def demo(tmp_path: Path) -> Iterator[Service]:
 def test_the_tour_of_the_readme_works_as_one_script(demo: Service) -> None:
     script, expected = section(README, "A tour", "sh", "text")
     assert_output(run(script, demo), expected)
+
+
+def test_the_session_of_the_command_line_works_as_one_script(demo: Service) -> None:
+    script, expected = section(CLI, "A session", "sh", "text")
+    definition, _, rest = script.partition("\n")
+    assert definition == 'tracker() { python3 tracker.py "$@"; }'
+    call = f"PORT={demo.port} {sys.executable} -m tracker.cli 'python3 tracker.py' \"$@\""
+    project = demo.output.parent / "project"
+    found = run(f"cd {project}; exec 2>&1\ntracker() {{ {call}; }}\n{rest}", demo)
+    assert matches(found, expected), f"{expected}\n\nis not\n\n{found}"
 
 
 def test_every_example_of_the_api_document_works(demo: Service) -> None:

@@ -143,7 +143,8 @@ def cell(value: Any) -> str:
 
 
 def say(text: str) -> None:
-    """Print a message for people on standard error."""
+    """Print a message for people on standard error, after the results so far."""
+    sys.stdout.flush()
     click.echo(text, err=True)
 
 
