@@ -16,7 +16,7 @@ from .verbs import verb
 FIELDS = "title description status priority tags due_date repository issue".split()  # noqa: SIM905
 
 
-@verb("undo", "undo", "done 1 && undo", "add psf/requests Try it && undo")
+@verb("undo", "undo", "done 1; {program} undo", "edit 2 --set-due fri; {program} undo")
 def undo_verb() -> int:
     """Undo the last add, edit, start, done, reopen or rm.
 

@@ -50,7 +50,8 @@ class Verb(click.Command):
         program = ctx.find_root().info_name
         with formatter.section("Examples"):
             for example in self.examples:
-                formatter.write(f"{'':{formatter.current_indent}}{program} {example}\n")
+                line = example.format(program=program)
+                formatter.write(f"{'':{formatter.current_indent}}{program} {line}\n")
 
 
 def verb(name: str, *examples: str, **options: Any) -> Callable[..., Verb]:

@@ -37,7 +37,7 @@ class Words(Verb):
 @verb(
     "add",
     "add pallets/flask Try 3.2 on staging +upgrade due:fri '!high'",
-    "add pallets/click#2500 Read this -q",
+    "add pallets/flask#2500 Read this -q",
     "add - < tasks.txt",
     cls=Words,
 )
