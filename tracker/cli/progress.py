@@ -22,7 +22,8 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty() and not self._quiet:
+        several = self._total is None or self._total > 1
+        if sys.stderr.isatty() and several and not self._quiet:
             self._bar = _new_bar()
             self._task = self._bar.add_task(self._title, total=self._total)
             self._bar.start()

@@ -12,6 +12,7 @@ from rich.text import Text
 from .output import Output, Row
 from .phrases import age, describe_change, due, local, pushed, short, visible
 
+NEAR = {"today", "tomorrow"}
 STYLES = {"high": "bold red", "low": "dim", "late": "bold red", "today": "yellow", "faint": "dim"}
 
 
@@ -89,12 +90,13 @@ def print_task(task: Row, output: Output) -> None:
     issue = f"#{task['issue']}" if task["issue"] else ""
     stars = f" ★ {task['stars']:,}" if task["stars"] is not None else ""
     day = due(task["due_date"], today, task["status"] == "done")
+    near = day in NEAR or day.endswith("late")
     fetched = age(task["metadata_fetched_at"])
     topics = " ".join(task["topics"] or ())
     facts = {
         "status": task["status"].replace("_", " "),
         "priority": task["priority"],
-        "due": f"{task['due_date']} ({day})" if day else "",
+        "due": f"{task['due_date']} ({day})" if near else task["due_date"],
         "tags": " ".join(f"+{tag}" for tag in task["tags"]),
         "repository": f"{task['repository']}{issue}{stars}",
         "about": task["repository_description"],

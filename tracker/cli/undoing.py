@@ -10,6 +10,7 @@ from .failures import Exit, Refused
 from .journal import Entry, last, restored
 from .output import say
 from .phrases import count, sentence, visible
+from .progress import Progress
 from .verbs import verb
 
 # What the user sets in a task; a deleted one is created again with it.
@@ -29,8 +30,10 @@ def undo_verb() -> int:
         return Exit.REFUSED
     path, command, entries = found
     undo = Undo(client, path.stem)
-    for entry in entries:
-        undo.one(entry)
+    with Progress("Undoing", len(entries)) as progress:
+        for entry in entries:
+            undo.one(entry)
+            progress.advance()
     restored(path, undo.restored)
     say(f"Undid {command}: {count(undo.undone, 'task')}.")
     return Exit.CHANGED if undo.left else Exit.DONE
