@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Context
 from flask.testing import FlaskClient
 
 from helpers import PATIENCE, ROOT, Service, copy_project, started, wait_for
 from tracker.api.refusals import reasons
+from tracker.cli.verbs import MODULES, Verb, verbs
 from tracker.config import Settings, SettingsError, load_settings
 
 README = ROOT / "README.md"
@@ -56,12 +58,34 @@ def test_the_tour_of_the_readme_works_as_one_script(demo: Service) -> None:
 
 def test_the_session_of_the_command_line_works_as_one_script(demo: Service) -> None:
     script, expected = section(CLI, "A session", "sh", "text")
-    definition, _, rest = script.partition("\n")
-    assert definition == 'tracker() { python3 tracker.py "$@"; }'
-    call = f"PORT={demo.port} {sys.executable} -m tracker.cli 'python3 tracker.py' \"$@\""
-    project = demo.output.parent / "project"
-    found = run(f"cd {project}; exec 2>&1\ntracker() {{ {call}; }}\n{rest}", demo)
+    first, _, rest = script.partition("\n")
+    assert first == 'tracker() { python3 tracker.py "$@"; }'
+    found = run(f"exec 2>&1\n{definition(demo)}\n{rest}", demo)
     assert matches(found, expected), f"{expected}\n\nis not\n\n{found}"
+
+
+def test_every_example_of_a_verbs_help_works(demo: Service) -> None:
+    home = demo.output.parent
+    (home / "tasks.txt").write_text("pallets/flask One +tag due:fri\n")
+    (home / "tasks.csv").write_text("title,repository\nOne,pallets/flask\n")
+    last = ("rm", "undo")  # no later example has the tasks that these delete
+    failures = []
+    for name in (*(name for name in MODULES if name not in last), *last):
+        command = verbs.get_command(Context(verbs), name)
+        assert isinstance(command, Verb)
+        for example in command.examples:
+            words = f"tracker {example.format(program='tracker')}"
+            script = f"cd {home}; {definition(demo)}\n{words} > said 2>&1 || cat said"
+            if output := run(script, demo):
+                failures.append(f"$ {words}\n{output}")
+    assert failures == []
+
+
+def definition(demo: Service) -> str:
+    """Return a shell's function that runs the command line beside the demo."""
+    variables = f"PORT={demo.port} TRACKER_CWD={demo.output.parent} EDITOR=true BROWSER=true"
+    call = f"{variables} {sys.executable} -m tracker.cli 'python3 tracker.py' \"$@\""
+    return f"tracker() {{ (cd {demo.output.parent / 'project'} && {call}); }}"
 
 
 def test_every_example_of_the_api_document_works(demo: Service) -> None:

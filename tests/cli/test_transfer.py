@@ -1,0 +1,56 @@
+"""The verbs `export` and `import`, with files and pipes."""
+
+import csv
+import json
+
+from command_line import Tracker
+
+
+def test_an_export_comes_back_by_an_import(tracker: Tracker) -> None:
+    tracker.add("pallets/flask#3", "One", "+a", "due:2030-01-02")
+    tracker.add("moby/moby", "Two")
+    done = tracker("export", "all.jsonl")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.endswith("all.jsonl: 2 tasks.\n")
+    assert tracker("export").stdout == (tracker.home / "all.jsonl").read_text()
+    assert tracker("rm", "--all", "--status", "open", "-q").returncode == 0
+    dry = tracker("import", "all.jsonl", "--dry-run")
+    assert (dry.returncode, dry.stderr) == (0, "2 tasks would be created.\n")
+    assert tracker("list", "-q").stdout == ""
+    assert tracker("import", "all.jsonl").stderr == "2 tasks created.\n"
+    assert len(tracker("list", "-q").stdout.split()) == 2
+
+
+def test_an_export_has_filters_and_formats(tracker: Tracker) -> None:
+    tracker.add("pallets/flask", "One", "+a", "+b")
+    tracker.add("moby/moby", "Two")
+    assert json.loads(tracker("export", "--tag", "a").stdout)["title"] == "One"
+    assert tracker("export", "a.csv", "--tag", "a").returncode == 0
+    with (tracker.home / "a.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["title"], row["tags"]) == ("One", "a\nb")
+
+
+def test_an_existing_file_is_kept_without_force(tracker: Tracker) -> None:
+    file = tracker.home / "tasks.jsonl"
+    file.write_text("mine")
+    done = tracker("export", "tasks.jsonl")
+    assert (done.returncode, file.read_text()) == (1, "mine")
+    assert done.stderr == f"error: {file} exists; use --force to overwrite it\n"
+    assert tracker("export", "tasks.jsonl", "--force").returncode == 0
+    assert file.read_text() == ""
+    assert not list(tracker.home.glob(".tasks*"))
+    assert tracker("export", "no/folder/x").returncode == 1
+
+
+def test_invalid_lines_are_told_by_their_number(tracker: Tracker) -> None:
+    text = "pallets/flask Read\nnonsense \x1b here\n"
+    done = tracker("import", "-", typed=text)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("line 2: repository: Must be owner/name")
+    assert "\x1b" not in done.stderr
+    assert done.stderr.endswith("\n0 tasks created.\n")
+    skipped = tracker("import", "-", "--skip-invalid", "--json", typed=text)
+    assert skipped.returncode == 1
+    assert json.loads(skipped.stdout)["created"] == 1
+    assert "absent can't be read: No such file" in tracker("import", "absent").stderr
