@@ -50,7 +50,8 @@ def test_a_pending_repository_is_refreshed(tracker: Tracker) -> None:
     done = tracker("import", "-", typed="postgres/postgres Read\n")
     assert done.returncode == 0, done.stderr
     calls(tracker)
-    assert tracker("refresh", "--pending").returncode == 0
+    quiet = tracker("refresh", "--pending", "-q")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
     assert calls(tracker) == ["postgres/postgres"]
     assert tracker("list", "-q", "--metadata-status", "pending").stdout == ""
 

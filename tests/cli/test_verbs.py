@@ -121,6 +121,8 @@ def test_filters_are_sent_with_dates_made_absolute(tracker: Tracker) -> None:
     soon = tracker.add("pallets/flask", "Soon", "due:+2d")
     tracker.add("pallets/flask", "Later", "due:+9d")
     assert tracker("list", "-q", "--due-before", "+1w").stdout == f"{soon}\n"
+    assert tracker("list", "-q", "--due_before", "+1w", "--status", "open").stdout == f"{soon}\n"
+    assert tracker("list", "-q", "--status", "in_progress").stdout == ""
     assert len(tracker("list", "-q", "--created-after", "1h").stdout.split()) == 2
     assert tracker("list", "-q", "--created-after", "tomorrow").stdout == ""
     assert tracker("list", "--due-before", "soon").returncode == 2

@@ -101,11 +101,12 @@ def refresh_verb(
     before = None if every or ids else datetime.now(timezone.utc) - age
     names = find(client, ids, query, before, pending)
     if not names:
-        say("No repository needs a refresh.")
+        if not quiet:
+            say("No repository needs a refresh.")
         return Exit.DONE
     budget, started = Budget(client), datetime.now(timezone.utc)
     announce(names, budget, yes, quiet)
-    run = Run(client, budget, wait)
+    run = Run(client, budget, wait, quiet)
     with Progress("Refreshing", len(names), quiet) as progress:
         for number, name in enumerate(names):
             if not run.may_go_on(number):
@@ -174,8 +175,8 @@ def announce(names: list[str], budget: Budget, yes: bool, quiet: bool) -> None:
 class Run:
     """The refresh of one repository after the other."""
 
-    def __init__(self, client: Client, budget: Budget, wait: bool) -> None:
-        self._client, self._budget, self._wait = client, budget, wait
+    def __init__(self, client: Client, budget: Budget, wait: bool, quiet: bool) -> None:
+        self._client, self._budget, self._wait, self._quiet = client, budget, wait, quiet
         self._done = self._failed = 0
         self._stopped = 0.0  # seconds until GitHub allows more
 
@@ -222,11 +223,10 @@ class Run:
             say(f"{self._done:,} refreshed, {left} left: GitHub's limit is reached.")
             say(f"Run `{program()} refresh` again after {when:%H:%M}; it goes on with the oldest.")
             return Exit.LATER
-        say(f"{count(self._done, 'repository')} refreshed" + self._failures())
+        if not self._quiet:
+            failed = f", {self._failed:,} failed" if self._failed else ""
+            say(f"{count(self._done, 'repository')} refreshed{failed}.")
         return Exit.REFUSED if self._failed else Exit.DONE
-
-    def _failures(self) -> str:
-        return f", {self._failed:,} failed." if self._failed else "."
 
 
 def tell_changes(client: Client, since: datetime) -> None:

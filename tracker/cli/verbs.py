@@ -45,6 +45,15 @@ class Verb(click.Command):
         super().__init__(*args, **options)
         self.examples = examples
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; an option may be spelled as the API's parameter, with `_`."""
+        end = args.index("--") if "--" in args else len(args)
+        for number, word in enumerate(args[:end]):
+            if word.startswith("--"):
+                name, equals, value = word.partition("=")
+                args[number] = name.replace("_", "-") + equals + value
+        return super().parse_args(ctx, args)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they can be typed."""
         program = ctx.find_root().info_name
