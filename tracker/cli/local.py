@@ -47,15 +47,13 @@ class Application:
         self, method: str, target: str, body: bytes | IO[bytes] | None, headers: dict[str, str]
     ) -> Response:
         """Call the application."""
-        stream = io.BytesIO(body) if isinstance(body, bytes) else body
-        builder = EnvironBuilder(
-            target, self._address, method=method, headers=list(headers.items())
-        )
-        builder.input_stream = stream
+        sent = list(headers.items())
+        environ = EnvironBuilder(target, self._address, method=method, headers=sent).get_environ()
         if isinstance(body, bytes):
-            builder.content_length = len(body)
-        environ = builder.get_environ()
-        environ["wsgi.input_terminated"] = True  # the end of a body without a length is its end
+            environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        elif body is not None:
+            environ |= {"wsgi.input": body, "CONTENT_LENGTH": headers.get("Content-Length", "")}
+            environ["wsgi.input_terminated"] = True  # the end of a body without a length is its end
         chunks, status, found = run_wsgi_app(self._app.wsgi_app, environ)
         return Response(int(status.split()[0]), list(found.items()), Chunks(iter(chunks)))
 

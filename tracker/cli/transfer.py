@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -169,7 +170,7 @@ def source(file: str) -> Iterator[Any]:
         yield Upload(stream, os.fstat(stream.fileno()).st_size)
 
 
-class Upload:
+class Upload(io.RawIOBase):
     """A body that counts what is read of it, in KiB."""
 
     def __init__(self, stream: IO[bytes], size: int | None) -> None:
@@ -177,10 +178,15 @@ class Upload:
         self.size = size
         self._progress = Progress("Importing (KiB)", size and size // 1024).__enter__()
 
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes."""
-        chunk = self._stream.read(size)
+    def readable(self) -> bool:
+        """Return True: it is read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes."""
+        chunk = self._stream.read(len(buffer))
+        buffer[: len(chunk)] = chunk
         self._progress.advance(len(chunk) // 1024)
         if not chunk:
             self._progress.__exit__()
-        return chunk
+        return len(chunk)
