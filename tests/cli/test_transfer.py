@@ -54,3 +54,16 @@ def test_invalid_lines_are_told_by_their_number(tracker: Tracker) -> None:
     assert skipped.returncode == 1
     assert json.loads(skipped.stdout)["created"] == 1
     assert "absent can't be read: No such file" in tracker("import", "absent").stderr
+
+
+def test_with_no_service_a_transfer_works_too(
+    tracker: Tracker, environment: dict[str, str]
+) -> None:
+    alone = {**environment, "PORT": "1"}
+    assert (
+        tracker("import", "-", typed="pallets/flask One\n", **alone).stderr == "1 task created.\n"
+    )
+    (tracker.home / "one.txt").write_text("moby/moby Two\n")
+    assert tracker("import", "one.txt", **alone).stderr == "1 task created.\n"
+    lines = tracker("export", **alone).stdout.splitlines()
+    assert [json.loads(line)["title"] for line in lines] == ["One", "Two"]
