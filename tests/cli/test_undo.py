@@ -73,7 +73,9 @@ def test_a_refused_command_leaves_nothing_to_undo(tracker: Tracker) -> None:
 
 
 def test_only_the_account_can_read_the_journal(tracker: Tracker) -> None:
-    tracker.add("pallets/flask", "One")
+    number = tracker.add("pallets/flask", "One")
+    tracker("done", str(number))
+    tracker("undo")  # which writes the file of the first command again
     (file,) = (tracker.home / STATE).iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
