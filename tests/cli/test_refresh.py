@@ -39,10 +39,12 @@ def test_the_oldest_repository_is_refreshed_first(tracker: Tracker) -> None:
     assert done.stderr.startswith("3 repositories to refresh. GitHub allows ")
     assert done.stderr.endswith("\n3 repositories refreshed.\n")
     assert len(calls(tracker)) == 3
-    tracker("refresh", "--all", "--repository", names[0])
-    calls(tracker)
-    tracker("refresh", "--all")
-    assert [name.lower() for name in calls(tracker)][-1].endswith(("moby", "1003410"))
+    for name in names:
+        tracker("refresh", "--all", "--repository", name)
+    one_by_one = calls(tracker)
+    for filters in ([], ["--status", "open"]):
+        tracker("refresh", "--all", *filters)
+        assert calls(tracker) == one_by_one
 
 
 def test_a_pending_repository_is_refreshed(tracker: Tracker) -> None:
