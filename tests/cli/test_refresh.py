@@ -72,7 +72,7 @@ def test_changes_on_github_are_printed(tracker: Tracker) -> None:
 def test_at_githubs_limit_a_refresh_stops_and_says_when_to_go_on(tracker: Tracker) -> None:
     tracker.add("pallets/flask", "One")
     tracker.add("moby/moby", "One")
-    tracker.github.limit(600)
+    tracker.github.limit(3)  # short: the service keeps to it in the next test, too
     calls(tracker)
     done = tracker("refresh", "--all")
     assert done.returncode == 5
