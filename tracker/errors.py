@@ -72,7 +72,7 @@ class NoTasksOnRepository(TrackerError):
     """No task is on this repository."""
 
     status = HTTPStatus.NOT_FOUND
-    reason = "not_found"
+    reason = "no_tasks_on_repository"
 
 
 class PreconditionFailed(TrackerError):

@@ -243,7 +243,8 @@ def test_each_kind_of_error_has_a_reason_of_its_own() -> None:
         kinds += kind.__subclasses__()
     found = Counter(kind.reason for kind in kinds)
     assert {reason for reason, number in found.items() if number > 1} == {"github_failed"}
-    assert found.keys() & set(HTTP_REASONS.values()) == {"internal_error", "malformed_request"}
+    shared = {"body_too_large", "internal_error", "malformed_request"}
+    assert found.keys() & set(HTTP_REASONS.values()) == shared
     assert all(re.fullmatch("[a-z_]+", reason) for reason in reasons())
 
 

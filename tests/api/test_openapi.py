@@ -120,19 +120,14 @@ def test_every_response_declares_its_headers(document: dict[str, Any]) -> None:
 
 def test_every_parameter_is_shared_and_has_an_example(document: dict[str, Any]) -> None:
     used: set[str] = set()
-    prefilled = []
     for item in document["paths"].values():
         for part in (item, *(each for each in item.values() if isinstance(each, dict))):
-            found = part.get("parameters", [])
-            # An import has other formats than an export.
-            found = [each for each in found if each.get("name") != "format"]
-            used |= {each["$ref"] for each in found if "$ref" in each}
-            prefilled += [(part["operationId"], each) for each in found if "$ref" not in each]
-    parameters = document["components"]["parameters"]
+            used |= {each["$ref"] for each in part.get("parameters", [])}
+    parameters = dict(document["components"]["parameters"])
     assert used == {f"#/components/parameters/{name}" for name in parameters}
     # They need a filter, so Swagger UI has to fill in one, but none in a list.
     tag = parameters["tag"] | {"example": PARAMETER_EXAMPLES["tag"]}
-    assert prefilled == [("updateTasks", tag), ("deleteTasks", tag)]
+    assert (parameters.pop("updateTasks.tag"), parameters.pop("deleteTasks.tag")) == (tag, tag)
     for name, parameter in parameters.items():
         assert parameter["name"] == name.rpartition(".")[2]
         assert parameter["description"]
@@ -187,7 +182,7 @@ def test_the_example_of_each_header_works(
 
 def test_every_pattern_is_one_for_javascript_too(document: dict[str, Any]) -> None:
     patterns = re.findall(r"'pattern': '([^']*)'", str(document))
-    assert sorted(patterns) == [
+    assert sorted(set(patterns)) == [
         "^[ -~]{1,40}$",
         "^[!-~]{1,255}$",
         "^[A-Za-z0-9-]{1,50}$",
