@@ -79,7 +79,7 @@ def view(nginx: Service, location: str) -> tuple[str | None, str | None]:
     """Return the URLs of the next page and of a redirect."""
     host = f"{NAME}:{nginx.port}"
     with get(nginx, f"{location}tasks?limit=1", host) as response:
-        found = re.match("<(.*)[?]", response.headers["Link"] or "")
+        found = re.match("<([^?]*)[?]", response.headers["Link"] or "")
     with get(nginx, f"{location}docs/?a=b", host) as response:
         assert response.status == 308
         return found and found[1], response.headers["Location"]
@@ -173,6 +173,7 @@ def test_the_documented_nginx_works_as_it_stands(
         url = first.headers["Link"].partition(">")[0].removeprefix("<")
         assert url.startswith(f"https://{NAME}:{nginx.port}/tasks?limit=1&")
         second = fetch(urlsplit(url)._replace(scheme="", netloc="").geturl())
-        assert (second.status, second.headers["Link"]) == (200, None)
+        assert second.status == 200
+        assert 'rel="next"' not in second.headers["Link"]
     wait_for(lambda: "my-request" in service.log)
     assert re.search(rf"{CLIENT} .* request_id=my-request\n", service.log)
