@@ -55,3 +55,13 @@ def test_a_pending_task_keeps_its_issue_without_a_url(client: FlaskClient) -> No
     body = {"title": "t", "repository": "faults/503#4"}
     task = client.post("/tasks?metadata=optional", json=body).get_json()
     assert (task["issue"], task["issue_url"]) == (4, None)
+
+
+@pytest.mark.parametrize("name", ["pallets/flask", "mitsuhiko/flask"])
+def test_a_pending_task_keeps_its_issue_when_it_is_fetched(client: FlaskClient, name: str) -> None:
+    record = {"title": "t", "repository": "pallets/flask", "issue": 7}
+    assert client.post("/tasks/import", json=record).get_json()["created"] == 1
+    (task,) = client.get("/tasks").get_json()
+    fetched = client.patch(f"/tasks/{task['id']}", json={"repository": name}).get_json()
+    assert (task["metadata_status"], fetched["metadata_status"]) == ("pending", "current")
+    assert fetched["issue"] == 7

@@ -12,7 +12,7 @@ from ..database.connection import (
     retry_on_conflict,
     retry_on_disconnect,
 )
-from ..database.models import MetadataStatus
+from ..database.models import MetadataStatus, Task
 from ..database.queries import TaskJSON, Versions
 from ..errors import (
     GitHubError,
@@ -161,7 +161,7 @@ def edit_task(
                 with suppress(GitHubError):  # it keeps the metadata that it has
                     repository = github.repository(name)
             if repository:
-                if repository.id != task.repository_id:
+                if not _is_same(repository, task, name):
                     values.setdefault("issue", None)  # a number of the other repository
                 values |= to_columns(repository)
         if edited := _update(task_id, values, expected, repository, name or "", former_id):
@@ -216,6 +216,16 @@ def check_ready() -> None:
     """
     with connection():
         migrations.check_current()
+
+
+def _is_same(repository: Repository, task: Task, name: str) -> bool:
+    """Return whether a repository found by the name is the task's own.
+
+    A task whose metadata were never fetched knows no more than its repository's name.
+    """
+    if task.repository_id is None:
+        return task.repository.lower() in {name.lower(), repository.name.lower()}
+    return repository.id == task.repository_id
 
 
 def _check_version(version: int, versions: Versions) -> None:
