@@ -369,3 +369,9 @@ def descriptors(service: Service) -> int:
         with suppress(psutil.Error):  # it has just been killed
             count += worker.num_fds()
     return count
+
+
+def next_url(response: Any) -> str | None:
+    """Return the URL of the next page of a list, which `Link` has if there is one."""
+    found = re.search('<([^>]*)>; rel="next"', response.headers.get("Link", ""))
+    return found and found[1]

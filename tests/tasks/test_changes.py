@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from helpers import next_url
 from tracker import create_app
 from tracker.config import Settings
 from tracker.database.changes import Change, ChangeKind, StarCount, store_stars
@@ -304,8 +305,7 @@ def test_the_pages_have_each_change_once(
         response = client.get(url)
         found += [change["id"] for change in response.get_json()]
         record(time=TIME + timedelta(days=1))  # one that is newer than the page
-        link = response.headers.get("Link", "")
-        url = link[1 : link.index(">")] if link else None
+        url = next_url(response)
     assert len(found) == 25
     assert found == sorted(found, reverse=True)
 
@@ -357,4 +357,4 @@ def test_a_pending_repository_has_no_stars_yet(client: FlaskClient, github: GitH
 def test_the_stars_of_an_unknown_repository_are_404(client: FlaskClient, name: str) -> None:
     response = client.get(f"/repositories/{name}/stars")
     assert response.status_code == 404
-    assert json.loads(response.text)["reason"] == "not_found"
+    assert json.loads(response.text)["reason"] == "no_tasks_on_repository"

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from peewee import fn
 
+from helpers import next_url
 from tracker.database.connection import connection, database
 from tracker.database.models import Priority, Status, Task
 from tracker.tasks import page_queries
@@ -23,11 +24,6 @@ from tracker.tasks.sorting import SORT_COLUMNS, SORTS
 Add = Callable[..., int]
 # The examples share one application, and delete the tasks that would disturb others.
 SUPPRESSED = [HealthCheck.function_scoped_fixture]
-
-
-def next_url(response: Any) -> str | None:
-    link: str = response.headers.get("Link", "")
-    return link[1 : link.index(">")] if link else None
 
 
 def walk(client: FlaskClient, query: str) -> Iterator[list[dict[str, Any]]]:
@@ -95,7 +91,6 @@ def test_titles_sort_without_case_and_accents_first(
 def test_a_page_links_to_the_next_with_the_same_query(client: FlaskClient, add: Add) -> None:
     tasks = [add(tags=["a b", "&"], title="x🎉") for _ in range(3)]
     response = client.get("/tasks?tag=a+b&tag=%26&limit=2&sort=title&total=true")
-    assert response.headers["Link"].endswith('>; rel="next"')
     following = next_url(response)
     assert following is not None
     url = urlsplit(following)
@@ -111,7 +106,7 @@ def test_a_page_links_to_the_next_with_the_same_query(client: FlaskClient, add: 
     response = client.get(following)
     assert [task["id"] for task in response.get_json()] == tasks[2:]
     assert response.headers["X-Total-Count"] == "3"
-    assert "Link" not in response.headers
+    assert next_url(response) is None
 
 
 def test_a_large_total_is_an_estimate_that_says_so(
@@ -152,7 +147,8 @@ def test_the_longest_title_makes_a_link_that_fits_a_request(client: FlaskClient,
     add(title="🎉" * 200), add(title="🎉" * 200)
     (page, rest) = walk(client, "sort=title&limit=1")
     assert page[0]["id"] < rest[0]["id"]
-    assert len(client.get("/tasks?sort=title&limit=1").headers["Link"]) < 2_000
+    link = client.get("/tasks?sort=title&limit=1").headers["Link"]
+    assert len(link.partition(", ")[0]) < 2_000
 
 
 def choose_queries(scan_first: int, scan_max: int, sort_max: int) -> None:

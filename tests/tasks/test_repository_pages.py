@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from helpers import next_url
 from tracker.demo.github import FAULTS, GitHub
 from tracker.tasks import repository_order
 
@@ -117,10 +118,10 @@ def pages(client: FlaskClient, query: dict[str, Any]) -> list[dict[str, Any]]:
     while True:
         assert response.status_code == 200, response.text
         found += response.get_json()
-        link = next((p for p in response.headers.get("Link", "").split(", ") if "next" in p), None)
-        if link is None:
+        url = next_url(response)
+        if url is None:
             return found
-        response = client.get(link[1 : link.index(">")])
+        response = client.get(url)
 
 
 @pytest.mark.parametrize(("seed", "rare_max"), [(1, 0), (2, 3), (3, 10_000)])
@@ -191,7 +192,7 @@ def test_a_repository_without_tasks_is_404(
 ) -> None:
     method = "POST" if path.endswith("refresh") else "GET"
     response = client.open(path.format(name), method=method)
-    assert (response.status_code, response.get_json()["reason"]) == (404, "not_found")
+    assert (response.status_code, response.get_json()["reason"]) == (404, "no_tasks_on_repository")
     assert github.calls == []
 
 
