@@ -88,10 +88,17 @@ def emptied(task: dict[str, Any]) -> dict[str, Any]:
     return {name: None if value in ("", []) else value for name, value in task.items()}
 
 
+@pytest.mark.parametrize("few", [0, export.FEW])
 @pytest.mark.parametrize("query", ["", "status=done", "tag=A&priority=high", "q=find"])
 def test_an_export_has_the_tasks_of_the_list(
-    client: FlaskClient, add: Callable[..., int], ids: Callable[..., list[int]], query: str
+    client: FlaskClient,
+    add: Callable[..., int],
+    ids: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    few: int,
 ) -> None:
+    monkeypatch.setattr(export, "FEW", few)
     for status in ("open", "done"):
         add(status=status, title="find it")
         add(status=status, priority="high", tags=["a"])

@@ -237,3 +237,22 @@ def test_a_refresh_of_a_gone_repository_keeps_its_facts(
 )
 def test_a_wrong_query_is_422(client: FlaskClient, query: str) -> None:
     assert client.get(f"/repositories?{query}").status_code == 422
+
+
+def test_a_restored_repository_is_listed_by_its_facts(client: FlaskClient) -> None:
+    created = client.post("/tasks", json={"title": "t", "repository": "pallets/flask"})
+    client.post("/tasks", json={"title": "t", "repository": "git/git"})
+    tasks = client.get("/tasks/export").get_data()
+    before = client.get("/repositories/pallets/flask").get_json()
+    assert client.delete("/tasks?status=open").get_json()["changed"] == 2
+    restored = client.post("/tasks/import?restore=true", data=tasks)
+    assert restored.get_json().get("created") == 2, restored.text
+    assert client.post("/tasks/import", data="pallets/flask").get_json()["created"] == 1
+    after = client.get("/repositories/pallets/flask").get_json()
+    assert after == before | {"tasks": before["tasks"] | {"open": 2}}
+    found = client.get("/repositories?language=python&metadata_status=current").get_json()
+    assert found == [after]
+    fetched_at = created.get_json()["metadata_fetched_at"]
+    assert client.get(f"/repositories?fetched_before={fetched_at}").get_json() == []
+    stale = client.get("/repositories?fetched_before=2090-01-01T00:00:00Z").get_json()
+    assert [row["name"] for row in stale] == ["git/git", "pallets/flask"]

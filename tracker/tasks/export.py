@@ -7,6 +7,8 @@ from functools import lru_cache
 from threading import BoundedSemaphore
 from typing import Any
 
+from peewee import SQL, Select
+
 from ..config import Settings
 from ..database.compiled import CompiledQuery
 from ..database.connection import connection, new_pool, retry_on_disconnect
@@ -16,10 +18,12 @@ from ..database.pool import Pool
 from ..database.queries import json_columns
 from ..errors import DatabaseTimeout, TooManyExports
 from .filters import apply_filters, filter_values
+from .page_queries import UNEVEN, estimate
 
 EXPORTS_MAX = 2  # at a time, in all processes: each holds a snapshot, and keeps dead rows alive
 RETRY_AFTER = 10  # seconds
 EXPORT_TIMEOUT = 3_600.0  # seconds for a whole export, however slowly the client reads
+FEW = 100_000  # tasks that PostgreSQL sorts for an export
 BATCH = 25  # tasks, of up to 60 KiB each, of which a worker has several copies
 # Between two batches a transaction is idle while the client reads; the worker's deadline for a
 # write is shorter, and this one is for a worker that hangs.
@@ -39,11 +43,11 @@ def export_batches(settings: Settings, filters: dict[str, Any]) -> Generator[lis
         DatabaseUnavailable: PostgreSQL can't read them now.
     """
     with process_slot():
-        values = _filter_values(filters)
+        values, few = _prepare(filters)
         with new_pool(settings, SESSION) as pool:
             pool.begin()
             lock_slot(pool)
-            sql, parameters = _query(*filters).bind(**values)
+            sql, parameters = _query(few, *filters).bind(**values)
             # What is stored after this statement is not visible to the cursor.
             pool.execute_sql(f"DECLARE export NO SCROLL CURSOR FOR {sql}", parameters)
             deadline = time.monotonic() + EXPORT_TIMEOUT
@@ -88,12 +92,22 @@ def too_many() -> TooManyExports:
 
 
 @retry_on_disconnect
-def _filter_values(filters: dict[str, Any]) -> dict[str, Any]:
+def _prepare(filters: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Return the values of the filters, and whether these seem to select few tasks."""
     with connection():
-        return filter_values(filters)
+        values = filter_values(filters)
+        uneven = bool(UNEVEN & filters.keys())
+        return values, uneven and estimate(tuple(filters), values) <= FEW
 
 
 @lru_cache(maxsize=1000)
-def _query(*filters: str) -> CompiledQuery:
-    selected = apply_filters(Task.select(json_columns()[2]), filters)
-    return CompiledQuery(selected.order_by(Task.id))
+def _query(few: bool, *filters: str) -> CompiledQuery:
+    """Return the query of the tasks; few ones are found first, and sorted then.
+
+    Along the index of ids, PostgreSQL would look for a rare word in every task.
+    """
+    json = json_columns()[2]
+    if few:
+        found = apply_filters(Task.select(), filters).offset(SQL("0")).alias("found")
+        return CompiledQuery(Select((found,), (json,)).order_by(SQL("id")))
+    return CompiledQuery(apply_filters(Task.select(json), filters).order_by(Task.id))

@@ -118,11 +118,11 @@ def _store_facts(
     with connection(), database.atomic():
         queries.lock_repository(*lock_keys)
         store_changes(ids, facts, seen_at, newer=False)
+        if fetched_at:  # before the tasks, as in an edit: in another order it could be a deadlock
+            changes.store_stars(ids[-1], facts["repository"], facts["stars"], fetched_at)
         queries.update_repository(same, facts, fetched_at)
         if facts.get("repository", task.repository).lower() != task.repository.lower():
             queries.remember_name(facts["repository_id"], task.repository)
-        if fetched_at:
-            changes.store_stars(ids[-1], facts["repository"], facts["stars"], fetched_at)
 
 
 def _ids(*ids: int | None) -> list[int]:

@@ -22,7 +22,7 @@ NAMES_MAX = 1_000  # names to read at a time
 
 @dataclass(frozen=True)
 class RepositoryCursor:
-    """The position after a repository; one that was never fetched has a name and the id 0."""
+    """The position after a repository; one without an id has a name and the id 0."""
 
     sort: str
     key: Any
@@ -78,7 +78,7 @@ def list_repositories(
     by_name, descending = sort.lstrip("-") == "name", sort.startswith("-")
     with connection():
         rows: list[RepositoryRow] = []
-        # Never fetched repositories have no key: they are last, unless the names are the keys.
+        # Repositories without an id are last, unless the names are the keys.
         if by_name or cursor is None or not cursor.name:
             position = None if cursor is None else Position(cursor.key, cursor.id)
             rows += _read_identified(values, sort, position, limit + 1)
@@ -154,13 +154,11 @@ def _read_identified(
 def _read_unidentified(
     filters: dict[str, Any], after: str | None, descending: bool, number: int
 ) -> list[RepositoryRow]:
-    """Return the next repositories without an id, of which nothing is known but the name."""
+    """Return the next repositories without an id, by name."""
     found: list[RepositoryRow] = []
-    if filters.keys() - {"metadata_status"}:
-        return found
     batch = number
     while len(found) < number:
-        names = repository_rows.read_names(after, descending, batch)
+        names = repository_rows.read_names(after, descending, batch, filters)
         rows = repository_rows.read_unidentified(names, filters)
         owned = _owners(names)
         found += [rows[name] for name in names if name in rows and name not in owned]
@@ -172,8 +170,9 @@ def _read_unidentified(
 
 def _owners(names: list[str]) -> dict[str, RepositoryRow]:
     """Return the repositories with an id that have these names now."""
+    wanted = set(names)
     rows = repository_order.read_identified(repository_rows.find_ids(names))
-    return {row.name: row for row in sorted(rows, key=_age) if row.name in names}
+    return {row.name: row for row in sorted(rows, key=_age) if row.name in wanted}
 
 
 def _age(row: RepositoryRow) -> tuple[str, int]:

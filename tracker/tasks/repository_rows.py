@@ -1,8 +1,9 @@
 """Statements that read repositories, each of which is any number of rows in `tasks`.
 
 The tasks of one repository have its `repository_id`. Where their facts differ, those of the newest
-metadata count. A task whose metadata were never fetched has no id: it belongs to the repository
-that has its name now, or else it makes a repository of its own with the other tasks of that name.
+metadata count. A task that was imported or restored, and not refreshed since, has no id: it belongs
+to the repository that has its name now, or else it makes a repository of its own with the other
+tasks of that name.
 """
 
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from typing import Any
 
-from peewee import SQL, fn
+from peewee import SQL, NodeList, fn
 from playhouse.postgres_ext import DateTimeTZField
 
 from ..database.compiled import CompiledQuery, parameter
@@ -33,7 +34,7 @@ UNIDENTIFIED = Task.repository_id.is_null()
 
 @dataclass(frozen=True)
 class RepositoryRow:
-    """A repository: its id, or 0 where it was never fetched, and its fields."""
+    """A repository: its id, or 0 where no task knows it, and its fields."""
 
     id: int
     fields: dict[str, Any]
@@ -54,15 +55,17 @@ def conditions(filters: Iterable[str]) -> list[Any]:
     return [REPOSITORY_FILTERS[name].condition for name in filters]
 
 
-def read_names(after: str | None, descending: bool, number: int) -> list[str]:
-    """Return the next names of tasks without an id, in lower case."""
-    query = _names(after is not None, descending)
-    return [name for (name,) in query.execute(after=after, number=number).fetchall()]
+def read_names(
+    after: str | None, descending: bool, number: int, filters: dict[str, Any]
+) -> list[str]:
+    """Return the next names of tasks without an id that the filters select, in lower case."""
+    query = _names(after is not None, descending, *filters)
+    return [name for (name,) in query.execute(after=after, number=number, **filters).fetchall()]
 
 
-@cache
-def _names(has_position: bool, descending: bool) -> CompiledQuery:
-    tasks = Task.select(repository_key).where(UNIDENTIFIED)
+@lru_cache(maxsize=100)
+def _names(has_position: bool, descending: bool, *filters: str) -> CompiledQuery:
+    tasks = Task.select(repository_key).where(UNIDENTIFIED, *conditions(filters))
     if has_position:
         after = parameter("after")
         tasks = tasks.where(repository_key < after if descending else repository_key > after)
@@ -80,7 +83,8 @@ def read_unidentified(names: list[str], filters: dict[str, Any]) -> dict[str, Re
 def _newest_unidentified(*filters: str) -> CompiledQuery:
     among = UNIDENTIFIED & (repository_key == fn.ANY(parameter("names")))
     newest = Task.select(Task.id).distinct(repository_key).where(among)
-    newest = newest.order_by(repository_key, Task.id.desc())
+    fetched_at = NodeList((Task.metadata_fetched_at, SQL("DESC NULLS LAST")))
+    newest = newest.order_by(repository_key, fetched_at, Task.id.desc())
     found = Task.select(*columns()).where(Task.id.in_(newest), *conditions(filters))
     return CompiledQuery(found)
 
