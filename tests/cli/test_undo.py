@@ -164,3 +164,48 @@ def test_a_conflict_can_be_answered_on_a_terminal(tracker: Tracker) -> None:
     assert code == 0, screen
     assert "Save yours over theirs?" in screen
     assert (tracker.task(number)["title"], tracker.task(number)["priority"]) == ("Mine", "low")
+
+
+def test_what_a_change_of_many_left_as_it_was_is_not_undone(tracker: Tracker) -> None:
+    numbers = [tracker.add("pallets/flask", title, "+many") for title in "abc"]
+    tracker("edit", str(numbers[1]), "--set-priority", "high", "--add-tag", "New")
+    words = ["--set-priority", "high", "--add-tag", "new", "--yes"]
+    assert tracker("edit", "--tag", "many", *words).returncode == 0
+    tracker.service.call("PATCH", f"/tasks/{numbers[1]}", json={"priority": "low"})
+    done = tracker("undo")
+    assert (done.returncode, done.stderr) == (0, "Undid edit: 2 tasks.\n")
+    priorities = [tracker.task(number)["priority"] for number in numbers]
+    assert priorities == ["normal", "low", "normal"]
+
+
+def test_what_the_service_refused_is_not_undone(tracker: Tracker) -> None:
+    one, two = (tracker.add("pallets/flask", title) for title in ("One", "Two"))
+    tags = [word for number in range(20) for word in ("--add-tag", f"t{number}")]
+    tracker.service.call("PATCH", f"/tasks/{two}", json={"tags": ["full"]})
+    assert tracker("edit", str(one), str(two), *tags, "--set-due", "fri").returncode == 1
+    tracker.service.call("PATCH", f"/tasks/{two}", json={"due_date": "2030-01-02"})
+    done = tracker("undo")
+    assert (done.returncode, done.stderr) == (0, "Undid edit: 1 task.\n")
+    assert tracker.task(two)["due_date"] == "2030-01-02"
+
+
+def test_a_tag_in_another_spelling_leaves_nothing_to_undo(tracker: Tracker) -> None:
+    number = tracker.add("pallets/flask", "One", "+a")
+    assert tracker("edit", str(number), "--add-tag", "A").returncode == 0
+    assert tracker("undo").stderr == "Undid add: 1 task.\n"
+
+
+def test_an_undo_needs_the_values_that_were_set(tracker: Tracker) -> None:
+    number = tracker.add("pallets/flask", "One")
+    tracker("edit", str(number), "--set-priority", "high")
+    (file,) = sorted((tracker.home / STATE).iterdir())[1:]
+    version = tracker.task(number)["version"]
+    tracker.service.call("PATCH", f"/tasks/{number}", json={"priority": "low"})
+    # As if the change had not arrived, and the other one had made the version in its place.
+    text = file.read_text()
+    assert f'"version": {version}, "before"' in text
+    file.write_text(text.replace(f'"version": {version}, ', f'"version": {version + 1}, ', 1))
+    done = tracker("undo")
+    assert done.returncode == 3
+    assert f"#{number} was changed since, and is left: " in done.stderr
+    assert tracker.task(number)["priority"] == "low"

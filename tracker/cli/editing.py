@@ -103,7 +103,8 @@ def save(client: Client, task: Row, fields: dict[str, Any], journal: Journal) ->
     while fields:
         journal.changing(task, fields)
         try:
-            changed = client.change(task, fields)
+            with journal.sending(task):
+                changed = client.change(task, fields)
         except Refused as error:
             if error.exit_code != Exit.CHANGED:
                 raise
@@ -112,7 +113,8 @@ def save(client: Client, task: Row, fields: dict[str, Any], journal: Journal) ->
             if not (sys.stdin.isatty() and click.confirm("Save yours over theirs?", err=True)):
                 raise Failure(f"#{task['id']} was changed meanwhile", Exit.CHANGED) from None
         else:
-            journal.changed += 1
+            if changed["version"] == task["version"]:  # tags that it has in another spelling
+                journal.drop(task)
             return changed
     return task
 

@@ -15,6 +15,7 @@ from .verbs import verb
 
 # What the user sets in a task; a deleted one is created again with it.
 FIELDS = "title description status priority tags due_date repository issue".split()  # noqa: SIM905
+EXACT = "status priority due_date issue".split()  # noqa: SIM905
 
 
 @verb("undo", "undo", "done 1; {program} undo", "edit 2 --set-due fri; {program} undo")
@@ -34,7 +35,7 @@ def undo_verb() -> int:
         for entry in entries:
             undo.one(entry)
             progress.advance()
-    restored(path, undo.restored)
+    restored(path, [], undo.restored)
     say(f"Undid {command}: {count(undo.undone, 'task')}.")
     return Exit.CHANGED if undo.left else Exit.DONE
 
@@ -67,7 +68,8 @@ class Undo:
         old = {} if before is None or deleted else earlier(before, entry["fields"])
         if before is not None and old.items() <= task.items():
             return  # the change did not happen, or changed nothing
-        if task["version"] != entry["version"]:
+        there = before is None or deleted or still_set(task, entry["fields"])
+        if task["version"] != entry["version"] or not there:
             self._leave(f"#{number} was changed since, and is left: {sentence(task)}")
             return
         try:
@@ -93,6 +95,11 @@ class Undo:
         self.restored.append((before, task))
         self.undone += 1
         say(f"#{before['id']} is back as #{task['id']}: {visible(task['title'])}")
+
+
+def still_set(task: Entry, fields: dict[str, Any]) -> bool:
+    """Return whether a task has what a change has set, as far as it is stored as it is sent."""
+    return all(task[name] == fields[name] for name in EXACT if name in fields)
 
 
 def earlier(before: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

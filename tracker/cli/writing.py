@@ -127,11 +127,11 @@ def changed(client: Client, number: int, fields: Row | None, journal: Journal) -
             return task
         journal.changing(task, fields)
         try:
-            if fields is not None:
-                task = client.change(task, fields)
-            else:
-                client.delete(task)
-            journal.changed += 1
+            with journal.sending(task):
+                if fields is not None:
+                    task = client.change(task, fields)
+                else:
+                    client.delete(task)
         except Refused as error:
             if error.exit_code != Exit.CHANGED or attempt == ATTEMPTS - 1:
                 raise
@@ -189,8 +189,10 @@ def _apply_to_all(
         journal.changing(task, fields)
     method = "DELETE" if fields is None else "PATCH"
     query = {**query, "expect": len(tasks)}
-    answer = client.send(method, "/tasks", query, json=fields).json()
-    journal.changed = answer["changed"]
+    with journal.sending(*tasks):
+        answer = client.send(method, "/tasks", query, json=fields).json()
+    if not answer["changed"]:
+        journal.drop(*tasks)
     if not output.on_terminal:
         reread = fields is not None and output.format != "ids"
         fresh = (client.task(task["id"]) if reread else task for task in tasks)
