@@ -17,6 +17,8 @@ class Relay(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), RelayHandler)
         self.service = service
         self.status: int | None = None  # in place of the response to a change; 0: none at all
+        self.after = 0  # changes that get their response before
+        self.refusals = 0  # changes that get 409 first
 
 
 class RelayHandler(BaseHTTPRequestHandler):
@@ -24,9 +26,19 @@ class RelayHandler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        changes = self.command != "GET"
+        status = self.server.status if changes else None
+        if status and changes and self.server.after:
+            self.server.after -= 1
+            status = None
+        if changes and self.server.refusals:
+            self.server.refusals -= 1
+            status = 409
+        if status in {409, 503}:
+            self.send_error(status)
+            return
         headers = {k: v for k, v in self.headers.items() if k not in {"Host", "Connection"}}
         response = self.server.service.call(self.command, self.path, data=body, headers=headers)
-        status = self.server.status if self.command != "GET" else None
         if status == 0:
             self.close_connection = True
             return
@@ -67,3 +79,62 @@ def test_a_change_without_a_response_can_be_undone(
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, f"Undid {words[0]}: 1 task.")
     (task,) = tracker.service.call("GET", "/tasks").json()
     assert task["status"] == "open"
+
+
+@pytest.fixture
+def gone(tracker: Tracker) -> Iterator[str]:
+    """The name of a repository that a test deletes on GitHub; afterwards it is back."""
+    name = "moby/moby"
+    before = tracker.github.repositories[name]
+    yield name
+    tracker.github.repositories[name] = before
+
+
+def test_a_deleted_task_of_a_deleted_repository_comes_back(tracker: Tracker, gone: str) -> None:
+    first = tracker.add("pallets/flask", "One", "+a")
+    number = tracker.add(f"{gone}#7", "Two", "+a", "!high", "due:fri")
+    last = tracker.add("pallets/flask", "Three", "+a")
+    before = tracker.task(number) | {"status": "open"}
+    del tracker.github.repositories[gone]
+    tracker("refresh", str(number))  # or the cache would still have it
+    tracker("done", str(number))
+    assert tracker("rm", str(first), str(number), str(last)).returncode == 0
+    done = tracker("undo")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "Undid rm: 3 tasks.")
+    ids = tracker("list", "--all", "-q", "--sort", "created_at").stdout.split()
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"#{number} ")]
+    assert line.startswith(f"#{number} is back as #{ids[1]}: Two; its metadata are ")
+    assert tracker("undo").stderr == "Undid done: 1 task.\n"
+    task = tracker.task(int(ids[1]))
+    for name in ("title", "status", "priority", "tags", "due_date", "repository", "issue"):
+        assert task[name] == before[name]
+
+
+def test_a_refusal_of_one_task_leaves_the_others_undone(tracker: Tracker, relay: Relay) -> None:
+    numbers = [tracker.add("pallets/flask", title, "+a") for title in "abc"]
+    tracker("rm", *map(str, numbers))
+    relay.refusals = 1
+    done = tracker("undo")
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"#{numbers[0]} is left: ")
+    assert done.stderr.endswith("Undid rm: 2 tasks.\n")
+    tasks = tracker.service.call("GET", "/tasks?sort=created_at").json()
+    assert [task["title"] for task in tasks] == ["b", "c"]
+
+
+def test_an_undo_cut_short_goes_on(tracker: Tracker, relay: Relay) -> None:
+    numbers = [tracker.add("pallets/flask", title, "+a") for title in "abc"]
+    tracker("edit", *map(str, numbers), "--set-priority", "high")
+    tracker("rm", *map(str, numbers))
+    relay.status, relay.after = 503, 1
+    done = tracker("undo")
+    assert done.returncode == 5
+    assert "2 tasks left; undo again to go on.\n" in done.stderr
+    relay.status = None
+    again = tracker("undo")
+    assert again.stderr.endswith("Undid rm: 2 tasks.\n"), again.stderr
+    assert tracker("undo").stderr == "Undid edit: 3 tasks.\n"
+    tasks = tracker.service.call("GET", "/tasks?sort=created_at").json()
+    assert [(task["title"], task["priority"]) for task in tasks] == [
+        (title, "normal") for title in "abc"
+    ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 from typing import Any
 
 from . import services
 from .client import Client
-from .failures import Exit, Refused
-from .journal import Entry, last, restored
+from .failures import FATAL, Exit, Refused
+from .journal import UNKNOWN, Entry, last, restored
 from .output import say
 from .phrases import count, sentence, visible
 from .progress import Progress
@@ -15,6 +17,9 @@ from .verbs import verb
 
 # What the user sets in a task; a deleted one is created again with it.
 FIELDS = "title description status priority tags due_date repository issue".split()  # noqa: SIM905
+NEWEST = 100  # tasks among which an imported one is found again
+TOO_MANY = 429
+# What is stored as it is sent.
 EXACT = "status priority due_date issue".split()  # noqa: SIM905
 
 
@@ -31,11 +36,17 @@ def undo_verb() -> int:
         return Exit.REFUSED
     path, command, entries = found
     undo = Undo(client, path.stem)
-    with Progress("Undoing", len(entries)) as progress:
-        for entry in entries:
-            undo.one(entry)
-            progress.advance()
-    restored(path, [], undo.restored)
+    over = 0
+    try:
+        with Progress("Undoing", len(entries)) as progress:
+            for entry in entries:
+                undo.one(entry)
+                over += 1
+                progress.advance()
+    finally:
+        restored(path, entries[over:], undo.restored)
+        if over < len(entries):
+            say(f"{count(len(entries) - over, 'task')} left; undo again to go on.")
     say(f"Undid {command}: {count(undo.undone, 'task')}.")
     return Exit.CHANGED if undo.left else Exit.DONE
 
@@ -49,7 +60,20 @@ class Undo:
         self.restored: list[tuple[Entry, Entry]] = []  # each task as it was, and as it is now
 
     def one(self, entry: Entry) -> None:
-        """Put a task back, or say why it is left as it is."""
+        """Put a task back, or say why it is left as it is.
+
+        Raises:
+            Failure: another attempt may succeed.
+        """
+        try:
+            self._put_back(entry)
+        except Refused as error:
+            status = error.response.status
+            if error.exit_code in FATAL or status >= UNKNOWN or status == TOO_MANY:
+                raise
+            self._leave(f"#{entry['id']} is left: {error.text}")
+
+    def _put_back(self, entry: Entry) -> None:
         number, before = entry["id"], entry["before"]
         deleted = before is not None and entry["fields"] is None
         try:
@@ -72,16 +96,11 @@ class Undo:
         if task["version"] != entry["version"] or not there:
             self._leave(f"#{number} was changed since, and is left: {sentence(task)}")
             return
-        try:
-            if before is None:
-                self._client.delete(task)
-            else:
-                self.restored.append((before, self._client.change(task, old)))
-            self.undone += 1
-        except Refused as error:
-            if error.exit_code == Exit.LATER:
-                raise
-            self._leave(f"#{number} is left: {error.text}")
+        if before is None:
+            self._client.delete(task)
+        else:
+            self.restored.append((before, self._client.change(task, old)))
+        self.undone += 1
 
     def _leave(self, message: str) -> None:
         say(message)
@@ -91,10 +110,27 @@ class Undo:
         fields = {name: before[name] for name in FIELDS}
         # The key of this command: an undo that was cut short creates nothing twice.
         key = f"undo-{self._command}-{before['id']}"
-        task = self._client.create(fields, key, metadata="optional")
+        note = ""
+        try:
+            task = self._client.create(fields, key, metadata="optional")
+        except Refused as error:
+            if error.reason != "repository_not_found":
+                raise
+            task = self._import(fields)
+            note = f"; its metadata are {task['metadata_status']}: {error.text}"
         self.restored.append((before, task))
         self.undone += 1
-        say(f"#{before['id']} is back as #{task['id']}: {visible(task['title'])}")
+        say(f"#{before['id']} is back as #{task['id']}: {visible(task['title'])}{note}")
+
+    def _import(self, fields: Entry) -> Entry:
+        """Create a task by an import, which asks GitHub for nothing; return it."""
+        record = json.dumps(fields).encode()
+        size = {"Content-Length": str(len(record))}
+        body = io.BytesIO(record)
+        self._client.send("POST", "/tasks/import", {"format": "jsonl"}, None, body, size).read()
+        newest = self._client.every("/tasks", {"repository": fields["repository"]}, NEWEST)
+        same = fields.keys() - {"repository"}  # which may have another name by now
+        return next(task for task in newest if all(task[n] == fields[n] for n in same))
 
 
 def still_set(task: Entry, fields: dict[str, Any]) -> bool:
