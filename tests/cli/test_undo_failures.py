@@ -1,7 +1,7 @@
 """Undo after responses that were lost, and of tasks whose repository is gone."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -18,6 +18,7 @@ class Relay(ThreadingHTTPServer):
         self.service = service
         self.status: int | None = None  # in place of the response to a change; 0: none at all
         self.after = 0  # changes that get their response before
+        self.after_list: Callable[[], None] | None = None  # called once, after a list is read
         self.refusals = 0  # changes that get 409 first
 
 
@@ -39,6 +40,9 @@ class RelayHandler(BaseHTTPRequestHandler):
             return
         headers = {k: v for k, v in self.headers.items() if k not in {"Host", "Connection"}}
         response = self.server.service.call(self.command, self.path, data=body, headers=headers)
+        called, self.server.after_list = self.server.after_list, None
+        if called:
+            called()
         if status == 0:
             self.close_connection = True
             return
@@ -138,3 +142,29 @@ def test_an_undo_cut_short_goes_on(tracker: Tracker, relay: Relay) -> None:
     assert [(task["title"], task["priority"]) for task in tasks] == [
         (title, "normal") for title in "abc"
     ]
+
+
+@pytest.mark.parametrize("other", [{"tags": ["a"]}, {"title": "Theirs"}])
+def test_a_selection_is_read_again_after_the_question(
+    tracker: Tracker, relay: Relay, other: dict[str, object]
+) -> None:
+    numbers = [tracker.add("pallets/flask", title, "+a") for title in "abc"]
+    fourth = tracker.add("pallets/flask", "d")
+    leaves = {"tags": []} if "tags" in other else other
+
+    def change() -> None:  # while the question waits: as many tasks, but not the same ones
+        tracker.service.call("PATCH", f"/tasks/{numbers[0]}", json=leaves)
+        if "tags" in other:
+            tracker.service.call("PATCH", f"/tasks/{fourth}", json=other)
+
+    relay.after_list = change
+    code, screen = tracker.on_terminal("done", "--tag", "a", typed="y\n")
+    if "tags" in other:
+        assert code == 3
+        assert "the filters select other tasks now; list them again" in " ".join(screen.split())
+        assert tracker.task(fourth)["status"] == "open"
+        assert "Undid add: " in tracker("undo").stderr  # nothing of `done` is in the journal
+    else:
+        assert code == 0
+        assert tracker("undo").stderr == "Undid done: 3 tasks.\n"
+        assert tracker.task(numbers[0])["title"] == "Theirs"

@@ -105,18 +105,19 @@ def confirm_option(function: Any) -> Any:
     return click.option("-y", "--yes", is_flag=True, help=text)(function)
 
 
-def confirm(question: str, number: int, yes: bool) -> None:
-    """Ask before filters change many tasks.
+def confirm(question: str, number: int, yes: bool) -> bool:
+    """Ask before filters change many tasks; return whether that took an answer.
 
     Raises:
         Failure: the answer is no, or nobody can be asked.
     """
     if yes or number < ASKED_FROM:
-        return
+        return False
     if not sys.stdin.isatty():
         raise Failure(f"{count(number, 'task')} would be changed; add --yes", Exit.USAGE)
     if not click.confirm(question, err=True):
         raise Failure("nothing is changed")
+    return True
 
 
 def changed(client: Client, number: int, fields: Row | None, journal: Journal) -> Row:
@@ -184,7 +185,12 @@ def _apply_to_all(
     if not tasks:
         say("No tasks.")
         return
-    confirm(ask.format(count(len(tasks), "task")), len(tasks), yes)
+    if confirm(ask.format(count(len(tasks), "task")), len(tasks), yes):
+        asked = {task["id"] for task in tasks}
+        tasks = selection.read(client, statuses)  # an answer may take long
+        if {task["id"] for task in tasks} != asked:
+            message = "the filters select other tasks now; list them again"
+            raise Failure(message, Exit.CHANGED)
     for task in tasks:
         journal.changing(task, fields)
     method = "DELETE" if fields is None else "PATCH"
