@@ -31,7 +31,6 @@ TAKEN: dict[str, Any] = {
     "priority": "normal",
     "tags": [],
     "due_date": None,
-    "issue": None,
 }
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -182,3 +181,18 @@ def test_a_table_is_read_as_an_export_writes_it(rows: list[tuple[str, str]]) -> 
     cells = [[to_cell(text) for text in row] for row in rows]
     found = values(write_rows([["title", "repository"], *cells]))
     assert [(each.get("title", ""), each.get("repository", "")) for each in found] == rows
+
+
+def test_an_issue_of_many_digits_in_a_cell_stays_text() -> None:
+    digits = "9" * 5_000
+    body = f"title,repository,issue\nRead,a/b,{digits}\n"
+    assert values(body) == [{"title": "Read", "repository": "a/b", "issue": digits}]
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000"])
+def test_a_line_of_unicode_spaces_is_blank(space: str) -> None:
+    assert values(f"a/b\n{space}\n") == [{"title": "a/b", "repository": "a/b"}]
+
+
+def test_a_task_of_taskwarrior_without_a_number_has_no_issue() -> None:
+    assert "issue" not in values(json.dumps([EXPORTED]))[0]

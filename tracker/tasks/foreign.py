@@ -44,7 +44,7 @@ def from_taskwarrior(item: Fields) -> Fields | None:
         due = "-".join(day.groups())
     texts = [note.get("description") for note in notes if isinstance(note, dict)]
     started = "in_progress" if "start" in item else "open"
-    return {
+    fields = {
         "title": item.get("description"),
         "description": "\n".join(map(str, texts)) or None,
         "status": "done" if item.get("status") == "completed" else started,
@@ -52,8 +52,8 @@ def from_taskwarrior(item: Fields) -> Fields | None:
         "tags": item.get("tags", []),
         "due_date": due,
         "repository": item.get("githubrepo") or item.get("project"),
-        "issue": number,
     }
+    return fields if number is None else {**fields, "issue": number}  # the project may have one
 
 
 def find_converter(item: Fields) -> Callable[[Fields], Fields | None]:

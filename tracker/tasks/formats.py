@@ -62,7 +62,7 @@ def read_records(chunks: Iterable[bytes], named: Format | None, host: str) -> It
     elif is_array:
         yield from _convert(read_array(chunks), named)
     else:
-        yield from _convert(_read_lines(chunks, strict_json.loads), named)
+        yield from _convert(_read_lines(chunks, _parse_json), named)
 
 
 def _convert(records: Iterable[Record], named: Format | None) -> Iterator[Record]:
@@ -78,15 +78,26 @@ def _convert(records: Iterable[Record], named: Format | None) -> Iterator[Record
             yield record._replace(value=fields)
 
 
-def _read_lines(chunks: Iterable[bytes], parse: Any) -> Iterator[Record]:
+def _parse_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        BadRecord: it is not valid JSON.
+    """
+    try:
+        return strict_json.loads(text)
+    except ValueError as error:
+        raise BadRecord(f"Not valid JSON: {error}.") from None
+
+
+def _read_lines(chunks: Iterable[bytes], parse: Callable[[str], Any]) -> Iterator[Record]:
     for number, line in enumerate(split_lines(chunks), 1):
-        if not line.strip():
-            continue
         value, problem = None, ""
         try:
-            value = parse(decode(line).strip())
+            text = decode(line).strip()
+            if not text:
+                continue
+            value = parse(text)
         except BadRecord as error:
             problem = str(error)
-        except ValueError as error:
-            problem = f"Not valid JSON: {error}."
         yield Record(number, beginning(line), value, problem)

@@ -8,6 +8,7 @@ from typing import Any
 from .records import RECORD_MAX, TOO_LONG, BadRecord, Record, beginning, decode
 from .spreadsheet import unguard
 
+DIGITS_MAX = 18  # of an issue as a number; the input schema refuses longer text
 DELIMITERS = ",;\t"
 
 
@@ -61,7 +62,8 @@ def _fields(names: list[str], cells: list[str]) -> dict[str, Any]:
     }
     if "tags" in values:
         values["tags"] = values["tags"].splitlines()
-    if (issue := values.get("issue", "")).isdecimal() and issue.isascii():
+    issue = values.get("issue", "")
+    if issue.isdecimal() and issue.isascii() and len(issue) <= DIGITS_MAX:
         values["issue"] = int(issue)
     return values
 
