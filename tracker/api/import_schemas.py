@@ -5,7 +5,7 @@ from typing import Any
 from flask import current_app
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
-from ..database.models import BIGINT_MAX, MetadataStatus, Status, Task
+from ..database.models import MetadataStatus, Status, Task
 from ..github.repository import check_full_name, load_repository
 from ..tasks.formats import Format
 from ..tasks.repositories import COLUMNS
@@ -51,7 +51,9 @@ class ImportQuerySchema(Schema):
         if data["restore"]:
             named = named or Format.JSONL.value
             if named != Format.JSONL.value:
-                raise ValidationError("Takes the format jsonl only.", "restore")
+                raise ValidationError(
+                    "Only the format jsonl can be restored; omit format.", "restore"
+                )
         return data | {"format": Format(named) if named else None}
 
 
@@ -100,13 +102,13 @@ class ServiceSchema(Schema):
     metadata_status = fields.String(required=True, validate=one_of(MetadataStatus))
     metadata_fetched_at = Time(required=True, allow_none=True)
     completed_at = Time(required=True, allow_none=True)
-    version = fields.Integer(required=True, strict=True, validate=validate.Range(1, BIGINT_MAX))
+    version = fields.Integer(required=True, strict=True, validate=validate.Range(1, ID_MAX))
     created_at = Time(required=True)
     updated_at = Time(required=True)
 
 
 class RestoreLoader:
-    """Loads a task as GET returns it, by the rules of its user's, the service's and GitHub's."""
+    """Load an exported task: validate the user's, the service's and GitHub's fields."""
 
     def __init__(self) -> None:
         self._user = TaskInputSchema(exclude=("repository",))

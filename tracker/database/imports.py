@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from .connection import database
-from .models import Task
+from .models import IdempotencyKey, Task
 
 
 def any_exists() -> bool:
@@ -27,6 +27,11 @@ def skip_ids(last: int) -> None:
     """Have new tasks get ids behind the last one, also if the transaction is rolled back."""
     behind = "SELECT setval('tasks_id_seq', %s) FROM tasks_id_seq WHERE last_value <= %s"
     database.execute_sql(behind, (last, last))
+
+
+def forget_created() -> None:
+    """Delete the idempotency keys that name a task, which a restored one could replace."""
+    IdempotencyKey.delete().where(IdempotencyKey.task_id.is_null(False)).execute()
 
 
 def _type(name: str) -> str:

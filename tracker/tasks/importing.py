@@ -164,6 +164,7 @@ def _store(rows: IO[bytes], last_id: int, *, restore: bool, dry_run: bool) -> No
                 raise TasksExist(TASKS_EXIST)
             if not dry_run:
                 imports.skip_ids(last_id)
+                imports.forget_created()
         try:
             for batch in _batches(rows):
                 imports.insert_tasks(batch, columns)
