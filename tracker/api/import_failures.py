@@ -1,10 +1,13 @@
 """The ways in which an import fails, beside those that it shares with other operations."""
 
 from ..tasks import import_errors as kinds
-from ..tasks.importing import IMPORT_IN_PROGRESS, TASKS_EXIST
+from ..tasks.importing import IMPORT_IN_PROGRESS, RECORDS_MAX, TASKS_EXIST
 from . import refusals
 from .failures import FAILURES, Failure
 
+IMPORT_MAX = 100 * 1024 * 1024  # bytes
+IMPORT_MAX_TEXT = f"{IMPORT_MAX >> 20} MiB"
+TOO_LARGE = f"Request body exceeds the {IMPORT_MAX_TEXT} limit."
 FILE_WANTED = "Request body must be a file, with Content-Type: text/plain or one of its format."
 INVALID_RECORD = {
     "line": 1,
@@ -23,13 +26,13 @@ IMPORT_FAILURES = {
     ),
     "import_too_large": Failure(
         refusals.BodyTooLarge,
-        "The body exceeds 100 MiB.",
-        "Request body exceeds the 100 MiB limit.",
+        f"The body exceeds {IMPORT_MAX_TEXT}.",
+        TOO_LARGE,
     ),
     "too_many_records": Failure(
         kinds.TooManyRecords,
         "The body has too many records.",
-        "Import exceeds the limit of 200,000 records; split it.",
+        f"Import exceeds the limit of {RECORDS_MAX:,} records; split it.",
     ),
     "import_type_not_supported": Failure(
         refusals.MediaTypeNotSupported, "The body is not declared as a file.", FILE_WANTED

@@ -13,7 +13,7 @@ from ..tasks.formats import read_records
 from ..tasks.json_arrays import MalformedArray
 from .examples import IMPORT_EXAMPLE, IMPORTED_EXAMPLE
 from .failures import DATABASE, TOKEN, errors
-from .import_failures import FILE_WANTED, IMPORT
+from .import_failures import FILE_WANTED, IMPORT, IMPORT_MAX, IMPORT_MAX_TEXT, TOO_LARGE
 from .import_schemas import ImportErrorSchema, ImportQuerySchema, ImportSchema, RestoreLoader
 from .parsing import Blueprint, first_errors
 from .refusals import BodyTooLarge, MalformedBody, MalformedJSON, MediaTypeNotSupported
@@ -21,7 +21,6 @@ from .schemas import TaskInputSchema
 
 imports = Blueprint("imports", __name__, url_prefix="/tasks", description="Tasks from a file")
 
-IMPORT_MAX = 100 * 1024 * 1024  # bytes
 CHUNK = 64 * 1024  # bytes
 BODY_TIMEOUT = 300.0  # seconds for the whole body, which is checked while it arrives
 MEDIA_TYPES = (
@@ -33,7 +32,9 @@ MEDIA_TYPES = (
     "application/octet-stream",
 )
 BODY = {
-    "description": "A file of up to 100 MiB in UTF-8, with up to 200,000 records.",
+    "description": (
+        f"A file of up to {IMPORT_MAX_TEXT} in UTF-8, with up to {importing.RECORDS_MAX:,} records."
+    ),
     "content": {"text/plain": {"schema": {"type": "string"}, "example": IMPORT_EXAMPLE}},
 }
 REFUSED = {422: {"content": {"application/json": {"schema": ImportErrorSchema}}}}
@@ -90,12 +91,12 @@ def read_chunks() -> Iterator[bytes]:
             if size > IMPORT_MAX:
                 break
             yield chunk
-            importing.give_way()  # a whole chunk may have no record
+            importing.yield_to_others()  # a whole chunk may have no record
     except RequestEntityTooLarge:
         size = IMPORT_MAX + 1
     except (OSError, ParseException, ClientDisconnected):
         raise MalformedBody("Request body could not be read.") from None
     if size > IMPORT_MAX:
-        raise BodyTooLarge(f"Request body exceeds the {IMPORT_MAX >> 20} MiB limit.")
+        raise BodyTooLarge(TOO_LARGE)
     if size < (request.content_length or 0):  # gunicorn says nothing where the client has gone
         raise MalformedBody("Request body could not be read.")

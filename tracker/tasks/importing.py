@@ -24,7 +24,7 @@ INVALID_MAX = 20  # records whose errors are returned
 BATCH_BYTES = 512 * 1024  # of the rows of one statement
 BATCH_ROWS = 500
 SPOOL_MAX = 1024 * 1024  # bytes of rows in memory; more are in a file without a name
-TURN = 0.01  # seconds between two switches to other requests
+YIELD_INTERVAL = 0.01  # seconds between two switches to other requests
 PAUSE = 0.0001  # seconds
 RETRY_AFTER = 10  # seconds
 ADVISORY_LOCK = 0x6974_696D_706F_7274  # "itimport"
@@ -112,7 +112,7 @@ def _check(
 ) -> tuple[Outcome, set[int]]:
     """Write the columns of each valid record to `rows`; return the ids that they have."""
     outcome, ids = Outcome(), set[int]()
-    for number, record in enumerate(_in_turns(records), 1):
+    for number, record in enumerate(_yielding(records), 1):
         if number > RECORDS_MAX:
             raise TooManyRecords(f"Import exceeds the limit of {RECORDS_MAX:,} records; split it.")
         try:
@@ -190,7 +190,7 @@ def _batches(rows: IO[bytes]) -> Iterator[str]:
         yield f"[{b','.join(batch).decode()}]"
 
 
-def give_way() -> None:
+def yield_to_others() -> None:
     """Let other requests of the worker run.
 
     After sleep(0), gevent may go on several hundred times before it looks at a socket.
@@ -198,11 +198,11 @@ def give_way() -> None:
     time.sleep(PAUSE)
 
 
-def _in_turns(records: Iterable[Record]) -> Iterator[Record]:
+def _yielding(records: Iterable[Record]) -> Iterator[Record]:
     """Yield the records, and let other requests of the worker run from time to time."""
     since = time.monotonic()
     for record in records:
         yield record
-        if time.monotonic() - since >= TURN:
-            give_way()
+        if time.monotonic() - since >= YIELD_INTERVAL:
+            yield_to_others()
             since = time.monotonic()
