@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+import select
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -97,6 +98,9 @@ class Connection:
         Only a request that may be repeated is: a read, or one that has its key.
         """
         connection = self._connection
+        if connection.sock and select.select([connection.sock], [], [], 0)[0]:
+            # Input without a request is the end of an idle connection, or follows a broken one.
+            connection.close()
         reused = connection.sock is not None
         repeatable = method == "GET" or "Idempotency-Key" in headers
         try:
