@@ -67,3 +67,17 @@ def test_with_no_service_a_transfer_works_too(
     assert tracker("import", "one.txt", **alone).stderr == "1 task created.\n"
     lines = tracker("export", **alone).stdout.splitlines()
     assert [json.loads(line)["title"] for line in lines] == ["One", "Two"]
+
+
+def test_a_pipe_is_imported_like_a_file(tracker: Tracker) -> None:
+    done = tracker("import", "/dev/stdin", typed="pallets/flask One\n")
+    assert (done.returncode, done.stderr) == (0, "1 task created.\n")
+
+
+def test_a_refused_import_shows_the_cursor_again(tracker: Tracker) -> None:
+    (tracker.home / "one.txt").write_text("pallets/flask One\n" * 200)
+    code, screen = tracker.on_terminal(
+        "import", "one.txt", TRACKER_URL="http://127.0.0.1:1", TERM="xterm"
+    )
+    assert code == 5
+    assert screen.count("\x1b[?25l") == screen.count("\x1b[?25h") > 0

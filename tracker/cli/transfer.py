@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -159,7 +160,8 @@ def report(answer: dict[str, Any], dry_run: bool) -> None:
 def source(file: str) -> Iterator[Any]:
     """Open a file or standard input for a body that shows its progress."""
     if file == "-":
-        yield Upload(sys.stdin.buffer, None)
+        with Upload(sys.stdin.buffer, None) as body:
+            yield body
         return
     path = callers_path(file)
     try:
@@ -167,7 +169,11 @@ def source(file: str) -> Iterator[Any]:
     except OSError as error:
         raise Failure(f"{path} can't be read: {error.strerror}") from None
     with stream:
-        yield Upload(stream, os.fstat(stream.fileno()).st_size)
+        status = os.fstat(stream.fileno())
+        # The size of a pipe is 0 whatever comes through it.
+        size = status.st_size if stat.S_ISREG(status.st_mode) else None
+        with Upload(stream, size) as body:
+            yield body
 
 
 class Upload(io.RawIOBase):
@@ -190,3 +196,8 @@ class Upload(io.RawIOBase):
         if not chunk:
             self._progress.__exit__()
         return len(chunk)
+
+    def close(self) -> None:
+        """Remove the progress bar, which hides the terminal's cursor."""
+        self._progress.__exit__()
+        super().close()
