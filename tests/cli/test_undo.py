@@ -209,3 +209,22 @@ def test_an_undo_needs_the_values_that_were_set(tracker: Tracker) -> None:
     assert done.returncode == 3
     assert f"#{number} was changed since, and is left: " in done.stderr
     assert tracker.task(number)["priority"] == "low"
+
+
+def test_a_text_in_another_encoding_is_kept(tracker: Tracker) -> None:
+    number = tracker.add("pallets/flask", "One")
+    script = r"""printf 'title: Gr\366\n' > "$1" """
+    done = tracker("edit", str(number), **editor(tracker, script))
+    assert done.returncode == 1
+    path = Path(done.stderr.rpartition("your text is in ")[2].strip())
+    assert path.read_bytes() == b"title: Gr\xf6\n"
+
+
+def test_a_text_is_kept_at_an_interrupted_question(tracker: Tracker) -> None:
+    number = tracker.add("pallets/flask", "One")
+    code, screen = tracker.on_terminal(
+        "edit", str(number), typed="\x04", **conflict(tracker, number)
+    )
+    assert code == 130
+    path = Path("".join(screen.rpartition("your text is in ")[2].split()))
+    assert "title: Mine" in path.read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import click
@@ -136,30 +137,42 @@ FIELDS = {"title", "description", "status", "priority", "tags", "due_date", "rep
 
 def edit_text(client: Client, task: Row, journal: Journal) -> Row:
     """Open the task in an editor until the text is saved, or is left as it was."""
-    text = write_draft(task)
-    unchanged = read_draft(text)  # an editor may drop blanks that the task has
-    while True:
-        written = click.edit(text, extension=".txt")
-        if written is None or written == text:
-            if text != write_draft(task):
-                raise Failure(f"nothing is saved; your text is in {keep(text)}")
-            say("Nothing was changed.")
-            return task
-        text = written
-        try:
-            fields = read_draft(text)
-            new = {name: fields[name] for name in fields if fields[name] != unchanged[name]}
-            return save(client, task, new, journal)
-        except ValueError as error:
-            text = add_error(text, str(error))
-        except Refused as error:
-            if error.response.status != INVALID:
-                error.text += f" Your text is in {keep(text)}."
-                raise
-            text = add_error(text, error.text)
-        except Failure as error:
-            error.text += f"; your text is in {keep(text)}"
+    start = text = write_draft(task)
+    unchanged = read_draft(start)  # an editor may drop blanks that the task has
+    path = Path(keep(start))
+    try:
+        while True:
+            path.write_text(text, encoding="utf-8")
+            click.edit(filename=str(path))
+            written = path.read_text(encoding="utf-8-sig")
+            if written == text:
+                if text != start:
+                    raise Failure("nothing is saved")
+                say("Nothing was changed.")
+                break
+            text = written
+            try:
+                fields = read_draft(text)
+                new = {name: fields[name] for name in fields if fields[name] != unchanged[name]}
+                task = save(client, task, new, journal)
+                break
+            except ValueError as error:
+                text = add_error(text, str(error))
+            except Refused as error:
+                if error.response.status != INVALID:
+                    raise
+                text = add_error(text, error.text)
+    except BaseException as error:
+        if path.read_bytes() == start.encode():
+            path.unlink()
             raise
+        reason = "the text is not UTF-8" if isinstance(error, UnicodeError) else str(error)
+        code = Exit(error.exit_code) if isinstance(error, Failure) else Exit.REFUSED
+        if isinstance(error, click.Abort | KeyboardInterrupt):
+            reason, code = "interrupted", Exit.INTERRUPTED
+        raise Failure(f"{reason.rstrip('.')}; your text is in {path}", code) from None
+    path.unlink()
+    return task
 
 
 def keep(text: str) -> str:
