@@ -37,7 +37,8 @@ def test_control_characters_are_shown_and_not_obeyed(tracker: Tracker) -> None:
     number = str(tracker.add("pallets/flask", "a\u202egnp.\u202cb"))
     description = {"description": "first\x1b[2Jline\nsecond\x9bline"}
     tracker.service.call("PATCH", f"/tasks/{number}", json=description)
-    for words in (["list"], ["show", number], ["done", number]):
+    formats = [["list", each] for each in ("--json", "--jsonl", "--csv")]
+    for words in (["list"], *formats, ["show", number], ["done", number]):
         _, screen = tracker.on_terminal(*words)
         assert "\\u202egnp" in screen
         assert not {"\x1b", "\x9b", "\u202e"} & set(screen)

@@ -228,3 +228,9 @@ def test_a_text_is_kept_at_an_interrupted_question(tracker: Tracker) -> None:
     assert code == 130
     path = Path("".join(screen.rpartition("your text is in ")[2].split()))
     assert "title: Mine" in path.read_text()
+
+
+def test_a_value_that_looks_like_an_option_stays_as_typed(tracker: Tracker) -> None:
+    number = tracker.add("pallets/flask", "One")
+    assert tracker("edit", str(number), "--set_title", "--max_size in f").returncode == 0
+    assert tracker.task(number)["title"] == "--max_size in f"

@@ -132,6 +132,8 @@ def show_conflict(read: Row, theirs: Row, fields: dict[str, Any]) -> None:
                     say(f"    {side + ':':8}{visible(str(value))}")
 
 
+# What may end an edit, besides a fault of this program
+EXPECTED = (click.Abort, click.ClickException, KeyboardInterrupt, OSError, UnicodeError)
 FIELDS = {"title", "description", "status", "priority", "tags", "due_date", "repository", "issue"}
 
 
@@ -165,6 +167,9 @@ def edit_text(client: Client, task: Row, journal: Journal) -> Row:
     except BaseException as error:
         if path.read_bytes() == start.encode():
             path.unlink()
+            raise
+        if not isinstance(error, EXPECTED):
+            say(f"Your text is in {path}.")
             raise
         reason = "the text is not UTF-8" if isinstance(error, UnicodeError) else str(error)
         code = Exit(error.exit_code) if isinstance(error, Failure) else Exit.REFUSED

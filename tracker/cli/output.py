@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
+from .phrases import visible
+
 F = TypeVar("F", bound=Callable[..., Any])
 Row = dict[str, Any]
 FORMATS = {
@@ -95,9 +97,15 @@ class Counted:
 
 
 def dump(value: Any) -> str:
-    """Return JSON in one line, in the letters that the output's encoding has."""
+    """Return JSON in one line, in the letters that the output's encoding has.
+
+    On a terminal, characters that it would obey are escaped.
+    """
     ascii_only = (sys.stdout.encoding or "ascii").lower() not in {"utf-8", "utf8"}
-    return json.dumps(value, ensure_ascii=ascii_only)
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    if sys.stdout.isatty() and not text.isprintable():
+        text = "".join(sign if visible(sign) == sign else f"\\u{ord(sign):04x}" for sign in text)
+    return text
 
 
 def print_array(rows: Iterable[Row]) -> None:
@@ -114,10 +122,14 @@ def print_csv(rows: Iterable[Row]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    on_terminal = sys.stdout.isatty()
     for number, row in enumerate(rows):
         if number == 0:
             writer.writerow(row)
-        writer.writerow(spreadsheet_cell(value) for value in row.values())
+        cells = [spreadsheet_cell(value) for value in row.values()]
+        if on_terminal:
+            cells = ["\n".join(map(visible, text.split("\n"))) for text in cells]
+        writer.writerow(cells)
 
 
 def spreadsheet_cell(value: Any) -> str:

@@ -199,7 +199,7 @@ class Run:
                     continue
                 if error.exit_code == Exit.TOKEN:
                     raise
-                say(f"{visible(name)}: {error.text}")
+                say(f"{visible(name)}: {visible(error.text)}")
                 self._failed += 1
             else:
                 self._done += 1

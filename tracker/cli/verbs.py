@@ -47,11 +47,13 @@ class Verb(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; an option may be spelled as the API's parameter, with `_`."""
+        names = {name for param in self.params for name in param.opts}
         end = args.index("--") if "--" in args else len(args)
         for number, word in enumerate(args[:end]):
             if word.startswith("--"):
                 name, equals, value = word.partition("=")
-                args[number] = name.replace("_", "-") + equals + value
+                if name.replace("_", "-") in names:  # a value may begin with -- too
+                    args[number] = name.replace("_", "-") + equals + value
         return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
