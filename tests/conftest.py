@@ -35,7 +35,10 @@ from tracker.postgres import server as embedded
 
 MEMORY = Path("/dev/shm")
 MEMORY_NEEDED = 4 * 2**30  # bytes
-NAMES = ("DATABASE_URL", "GITHUB_API_BASE", "GITHUB_CACHE", "GITHUB_TIMEOUT", "GITHUB_TOKEN")
+NAMES = (
+    *("DATABASE_URL", "GITHUB_API_BASE", "GITHUB_CACHE", "GITHUB_TIMEOUT", "GITHUB_TOKEN"),
+    "TRACKER_CWD",  # of the launcher that has started the tests
+)
 
 
 def pytest_configure() -> None:
