@@ -150,6 +150,20 @@ def test_a_bad_record_is_told_by_its_line(body: str | bytes, number: int, proble
     assert len(first.text) <= 200
 
 
+def test_a_bad_cell_of_several_lines_is_one_record() -> None:
+    body = b'repository,description\na/b,"one\n\xe9\nc/d,evil"\ne/f,good\n'
+    first, second = read(body)
+    assert (first.number, first.problem) == (2, "Must be UTF-8.")
+    assert (second.number, second.value) == (5, {"repository": "e/f", "description": "good"})
+
+
+@pytest.mark.parametrize("cell", ["x" * (RECORD_MAX + 1), "x\n" * RECORD_MAX])
+def test_the_rest_of_a_cell_without_an_end_is_no_record(cell: str) -> None:
+    (only,) = read(f'repository,description\na/b,"one\n{cell}\nc/d,evil"\ne/f,good\n')
+    assert only.number == 2
+    assert "Records after it are not read" in only.problem
+
+
 @pytest.mark.parametrize(
     "body", ["[{}", "[{},]", "[{}{}]", "[{}] x", '[{"a"', "[{},", "[{}]]", '[{"a": 1, "a": 2}]']
 )

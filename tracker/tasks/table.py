@@ -10,6 +10,7 @@ from .spreadsheet import unguard
 
 DIGITS_MAX = 18  # of an issue as a number; the input schema refuses longer text
 DELIMITERS = ",;\t"
+REST_UNREAD = "Records after it are not read: nothing shows where it ends."
 
 
 def find_delimiter(header: str) -> str | None:
@@ -40,6 +41,10 @@ def read_table(lines: Iterable[bytes], delimiter: str) -> Iterator[Record]:
             problem = f"Not valid CSV: {error}."
         except BadRecord as error:
             problem = str(error)
+        problem = source.problem or problem
+        if problem and source.is_cut():
+            yield Record(source.first, source.text, problem=f"{problem} {REST_UNREAD}")
+            return
         if not names:
             names = _names(cells)
             if len(set(names)) == len(names) and not problem:
@@ -69,7 +74,10 @@ def _fields(names: list[str], cells: list[str]) -> dict[str, Any]:
 
 
 class _Lines:
-    """Lines for the csv module, which know the bounds and the beginning of the present record."""
+    """Lines for the csv module, which know the bounds and the beginning of the present record.
+
+    A line that is not UTF-8 is a problem of its record, whose end is found all the same.
+    """
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         self._lines = iter(lines)
@@ -80,7 +88,13 @@ class _Lines:
         """Begin another record with the next line."""
         self.first = self._number + 1
         self.text = ""
+        self.problem = ""
         self._size = 0
+        self._quotes = 0
+
+    def is_cut(self) -> bool:
+        """Return whether the record may go on after the lines of it that were read."""
+        return self._size > RECORD_MAX or self._quotes % 2 == 1
 
     def __iter__(self) -> "_Lines":
         return self
@@ -91,6 +105,11 @@ class _Lines:
         if not self._size:
             self.text = beginning(line)
         self._size += len(line) + 1
+        self._quotes += line.count(b'"')
         if self._size > RECORD_MAX:
             raise BadRecord(TOO_LONG)
-        return f"{decode(line)}\n"
+        try:
+            return f"{decode(line)}\n"
+        except BadRecord as error:
+            self.problem = str(error)
+            return f"{line.decode(errors='replace')}\n"
