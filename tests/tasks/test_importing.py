@@ -51,7 +51,7 @@ def test_a_record_becomes_a_pending_task(client: FlaskClient, load: Import, gith
     response = load(json.dumps(USER))
     assert (response.status_code, response.get_json()) == (
         200,
-        {"created": 1, "invalid": [], "more_invalid": 0},
+        {"created": 1, "invalid": [], "more_invalid": []},
     )
     (task,) = client.get("/tasks").get_json()
     assert task["metadata_status"] == "pending"
@@ -86,7 +86,7 @@ def test_an_import_with_an_invalid_record_stores_nothing(client: FlaskClient, lo
     response = load(LINES)
     assert response.status_code == 422
     body = response.get_json()
-    assert (body["reason"], body["created"], body["more_invalid"]) == ("invalid_records", 0, 0)
+    assert (body["reason"], body["created"], body["more_invalid"]) == ("invalid_records", 0, [])
     assert body["invalid"] == [
         {
             "line": 2,
@@ -114,9 +114,9 @@ def test_an_import_of_invalid_records_alone_is_refused(load: Import) -> None:
     assert load("{}", "skip_invalid=true").status_code == 422
 
 
-def test_further_invalid_records_are_counted(load: Import) -> None:
+def test_further_invalid_records_are_told_by_their_lines(load: Import) -> None:
     body = load("{}\n" * 25).get_json()
-    assert (len(body["invalid"]), body["more_invalid"]) == (20, 5)
+    assert (len(body["invalid"]), body["more_invalid"]) == (20, [21, 22, 23, 24, 25])
     assert body["message"].startswith("Nothing is imported, because of invalid records: 25")
 
 

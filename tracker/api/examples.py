@@ -84,7 +84,7 @@ title,repository,tags
 Read how Flask signals errors,pallets/flask,reading
 Fix the flaky test,https://github.com/psf/requests/issues/5,
 """
-IMPORTED_EXAMPLE = {"created": 2, "invalid": [], "more_invalid": 0}
+IMPORTED_EXAMPLE = {"created": 2, "invalid": [], "more_invalid": []}
 HEALTH_EXAMPLE = {"status": "ok"}
 PARAMETER_EXAMPLES = {
     "If-Match": '"1"',

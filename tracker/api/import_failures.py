@@ -41,7 +41,7 @@ IMPORT_FAILURES = {
         kinds.InvalidRecords,
         "Nothing is imported, because of invalid records.",
         "Nothing is imported, because of invalid records: 1; see invalid.",
-        members={"created": 0, "invalid": [INVALID_RECORD], "more_invalid": 0},
+        members={"created": 0, "invalid": [INVALID_RECORD], "more_invalid": []},
     ),
     "import_in_progress": Failure(
         kinds.ImportInProgress, "Another import is in progress.", IMPORT_IN_PROGRESS

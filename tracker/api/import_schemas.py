@@ -76,8 +76,8 @@ class ImportSchema(ResponseSchema):
     invalid = fields.List(
         fields.Nested(InvalidSchema), required=True, **doc("The first 20 invalid records.")
     )
-    more_invalid = fields.Integer(
-        required=True, **doc("Number of further invalid records.", format="int64", minimum=0)
+    more_invalid = fields.List(
+        fields.Integer(), required=True, **doc("The lines of further invalid records.")
     )
 
 
@@ -86,9 +86,7 @@ class ImportErrorSchema(ErrorSchema):
 
     created = fields.Integer(**doc("Always 0.", format="int64"))
     invalid = fields.List(fields.Nested(InvalidSchema), **doc("The first 20 invalid records."))
-    more_invalid = fields.Integer(
-        **doc("Number of further invalid records.", format="int64", minimum=0)
-    )
+    more_invalid = fields.List(fields.Integer(), **doc("The lines of further invalid records."))
 
 
 class ServiceSchema(Schema):

@@ -151,7 +151,8 @@ def report(answer: dict[str, Any], dry_run: bool) -> None:
         if line.get("text"):
             say(f"    {visible(str(line['text']))[:100]}")
     if answer["more_invalid"]:
-        say(f"and {count(answer['more_invalid'], 'further invalid line')}")
+        lines = answer["more_invalid"]
+        say(f"and {count(len(lines), 'further invalid line')}: {', '.join(map(str, lines))}")
     number = count(answer.get("created", 0), "task")
     say(f"{number} would be created." if dry_run else f"{number} created.")
 

@@ -46,18 +46,18 @@ class Invalid(NamedTuple):
 
 @dataclass
 class Outcome:
-    """The number of created tasks, the first invalid records, and the number of further ones."""
+    """The number of created tasks, the first invalid records, and the lines of further ones."""
 
     created: int = 0
     invalid: list[Invalid] = field(default_factory=list)
-    more_invalid: int = 0
+    more_invalid: list[int] = field(default_factory=list)
 
     def refuse(self, record: Record, errors: Any) -> None:
         """Count a record as invalid."""
         if len(self.invalid) < INVALID_MAX:
             self.invalid.append(Invalid(record.number, errors, record.text))
         else:
-            self.more_invalid += 1
+            self.more_invalid.append(record.number)
 
 
 def import_tasks(
@@ -143,7 +143,7 @@ def _new_columns(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refusal(outcome: Outcome) -> InvalidRecords:
-    number = len(outcome.invalid) + outcome.more_invalid
+    number = len(outcome.invalid) + len(outcome.more_invalid)
     return InvalidRecords(
         f"Nothing is imported, because of invalid records: {number:,}; see invalid.",
         members={**vars(outcome), "created": 0, "invalid": [i._asdict() for i in outcome.invalid]},
