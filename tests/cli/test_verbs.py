@@ -154,3 +154,28 @@ def test_one_failed_id_does_not_keep_the_others(tracker: Tracker) -> None:
     done = tracker("done", "998", str(number))
     assert (done.returncode, done.stderr) == (1, "error: #998: Task 998 does not exist.\n")
     assert tracker.task(number)["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("words", "changed", "said"),
+    [
+        (["list", "--tag", "\udce9"], {}, "arguments are not valid text in this locale"),
+        (["list"], {"TRACKER_URL": "http://a..b"}, "http://a..b is not a valid URL"),
+        (
+            ["list", "--created-after", "0001-01-01"],
+            {"TZ": "Asia/Tokyo"},
+            "0001-01-01 is out of range",
+        ),
+        (
+            ["list", "--created-after", "9999-12-31T23:59:59Z"],
+            {"TZ": "Asia/Tokyo"},
+            "is out of range",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_sent_is_wrong_usage(
+    tracker: Tracker, words: list[str], changed: dict[str, str], said: str
+) -> None:
+    done = tracker(*words, **changed)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr

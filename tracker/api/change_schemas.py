@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 from ..database.changes import Change, ChangeKind, StarCount
 from ..tasks.changes import COLUMNS, SORT
 from ..tasks.pagination import Cursor
-from .fields import BoundedList, QueryInteger, RepositoryName, Time, doc, one_of
+from .fields import QueryInteger, Repeated, RepositoryName, Time, doc, one_of
 from .schemas import LIMIT_MAX, ResponseSchema, response_field
 
 
@@ -18,7 +18,7 @@ class FeedQuerySchema(Schema):
     repository = RepositoryName(
         **doc("Only changes of this repository: `owner/name` or a URL, now or formerly.")
     )
-    kind = BoundedList(
+    kind = Repeated(
         fields.String(validate=one_of(ChangeKind)),
         max_items=len(ChangeKind),
         **doc("Only changes of this kind. Repeat for any of several."),

@@ -107,6 +107,8 @@ class Connection:
             with suppress(BrokenPipeError, ConnectionResetError):  # the response says why
                 connection.request(method, self._prefix + target, body, headers)
             response = connection.getresponse()
+        except UnicodeError:
+            raise Failure(f"{self._url} is not a valid URL", Exit.USAGE) from None
         except (OSError, HTTPException) as error:
             connection.close()
             if reused and repeatable and not hasattr(body, "read"):
@@ -144,7 +146,10 @@ class Client:
             Refused: it is none.
             Failure: there is no response.
         """
-        target = f"{path}?{urlencode(query, doseq=True)}" if query else path
+        try:
+            target = f"{path}?{urlencode(query, doseq=True)}" if query else path
+        except UnicodeEncodeError:
+            raise Failure("arguments are not valid text in this locale", Exit.USAGE) from None
         sent = {**self._headers, **(headers or {})}
         content: bytes | IO[bytes] | None = body
         if json is not None:

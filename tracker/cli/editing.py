@@ -37,7 +37,9 @@ BULK = {"add_tags", "remove_tags"}
 @click.option("--set-description", metavar="TEXT", help="Change the description; '' removes it.")
 @click.option("--set-status", type=click.Choice(STATUSES), help="Change the status.")
 @click.option("--set-priority", type=click.Choice(["low", "normal", "high"]), help="And so on.")
-@click.option("--set-due", "set_due_date", type=Day(), help="A date, fri, +3d, none.")
+@click.option(
+    "--set-due", "--set-due-date", "set_due_date", type=Day(), help="A date, fri, +3d, none."
+)
 @click.option("--set-repository", metavar="NAME", help="Move the task; not for many at once.")
 @click.option("--set-issue", type=int, metavar="N", help="0 removes it; not for many at once.")
 @click.option("--add-tag", "add_tags", multiple=True, metavar="TAG", help="Repeat for several.")

@@ -48,6 +48,8 @@ class Moment(click.ParamType[str]):
             moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
             if len(value) > len("2026-12-01"):
                 return moment.astimezone().isoformat()
+        except OverflowError:
+            self.fail(f"{value} is out of range")
         except ValueError:
             pass
         try:
@@ -56,7 +58,10 @@ class Moment(click.ParamType[str]):
             self.fail(f"{error}, a time, or a duration ago such as 7d")
         if day is None:
             self.fail("none is no time")
-        return datetime.combine(day, time()).astimezone().isoformat()
+        try:
+            return datetime.combine(day, time()).astimezone().isoformat()
+        except (OverflowError, ValueError):
+            self.fail(f"{value} is out of range")
 
 
 class Id(click.ParamType[int]):
