@@ -8,7 +8,9 @@ from .failures import FAILURES, Failure
 IMPORT_MAX = 100 * 1024 * 1024  # bytes
 IMPORT_MAX_TEXT = f"{IMPORT_MAX >> 20} MiB"
 TOO_LARGE = f"Request body exceeds the {IMPORT_MAX_TEXT} limit."
-FILE_WANTED = "Request body must be a file, with Content-Type: text/plain or one of its format."
+FILE_WANTED = (
+    "Request body must be declared as text/plain, or as its format, such as application/jsonl."
+)
 INVALID_RECORD = {
     "line": 1,
     "errors": {"title": ["Length must be between 1 and 200."]},

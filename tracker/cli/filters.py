@@ -111,7 +111,7 @@ class Selection:
 
     ids: tuple[int, ...] = ()
     query: dict[str, Any] = field(default_factory=dict)
-    every: bool = False  # whatever the status
+    every: bool = False  # with any status
 
     @property
     def empty(self) -> bool:

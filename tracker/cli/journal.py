@@ -64,7 +64,7 @@ class Journal:
 
     @contextmanager
     def sending(self, *tasks: Entry) -> Iterator[None]:
-        """Drop the tasks where the service refuses; after any other failure, nobody knows."""
+        """Drop the entries of a change that the service refuses; keep them after other failures."""
         try:
             yield
         except Refused as error:

@@ -70,5 +70,5 @@ class Chunks:
         self._chunks = chunks
 
     def read(self, size: int) -> bytes:
-        """Return the next part, whatever its size; empty at the end."""
+        """Return the next part, of any size; empty at the end."""
         return next((chunk for chunk in self._chunks if chunk), b"")

@@ -107,7 +107,7 @@ class Pages:
             yield from page.json()
 
     def report(self, printed: int, noun: str) -> None:
-        """Tell people that nothing was found, or that there is more."""
+        """Print that nothing was found, or that there is more."""
         if not printed:
             say(f"No {count(0, noun)[2:]}.")
         elif self._total and self._total > printed:

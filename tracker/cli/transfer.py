@@ -171,7 +171,7 @@ def source(file: str) -> Iterator[Any]:
         raise Failure(f"{path} can't be read: {error.strerror}") from None
     with stream:
         status = os.fstat(stream.fileno())
-        # The size of a pipe is 0 whatever comes through it.
+        # The system reports 0 as the size of a pipe.
         size = status.st_size if stat.S_ISREG(status.st_mode) else None
         with Upload(stream, size) as body:
             yield body

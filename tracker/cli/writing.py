@@ -121,7 +121,7 @@ def confirm(question: str, number: int, yes: bool) -> bool:
 
 
 def changed(client: Client, number: int, fields: Row | None, journal: Journal) -> Row:
-    """Change or delete a task by its id, whoever else changes it; return it as it is then."""
+    """Change or delete a task by its id, also after others have changed it; return the result."""
     for attempt in range(ATTEMPTS):
         task = client.task(number)
         if fields is not None and fields.items() <= task.items():

@@ -24,7 +24,7 @@ def insert_tasks(rows: str, names: Collection[str]) -> int:
 
 
 def skip_ids(last: int) -> None:
-    """Have new tasks get ids behind the last one, also if the transaction is rolled back."""
+    """Set the sequence of ids behind the last one; a rollback does not undo that."""
     behind = "SELECT setval('tasks_id_seq', %s) FROM tasks_id_seq WHERE last_value <= %s"
     database.execute_sql(behind, (last, last))
 

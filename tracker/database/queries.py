@@ -124,7 +124,7 @@ def delete_task(task_id: int, versions: Versions) -> bool:
 
 
 def lock_repository(*keys: int | str) -> None:
-    """Wait until no other transaction holds the locks of a repository, and hold them.
+    """Acquire the locks of a repository for this transaction.
 
     The keys are the repository's ids, or its name in lower case while it has none. By one more
     lock, which all repositories share, none runs beside `lock_changes_of_many`.
@@ -152,7 +152,7 @@ def update_repository(
 
 
 def lock_changes_of_many() -> None:
-    """Wait until no other transaction changes many tasks, and let none begin before this ends.
+    """Acquire the lock of changes to many tasks for this transaction.
 
     Two of them could lock rows in another order, and be a deadlock. A change of one task locks
     one row, and needs no such lock.

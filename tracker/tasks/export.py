@@ -21,7 +21,7 @@ from .filters import apply_filters, filter_values
 from .page_queries import UNEVEN, estimate
 
 EXPORTS_MAX = 2  # at a time, in all processes: each holds a snapshot, and keeps dead rows alive
-RETRY_AFTER = 10  # seconds
+EXPORT_RETRY_AFTER = 10  # seconds
 EXPORT_TIMEOUT = 3_600.0  # seconds for a whole export, however slowly the client reads
 FEW = 100_000  # tasks that PostgreSQL sorts for an export
 BATCH = 25  # tasks, of up to 60 KiB each, of which a worker has several copies
@@ -88,7 +88,7 @@ def lock_slot(pool: Pool) -> None:
 
 def too_many() -> TooManyExports:
     """Return the error for one export more than there may be."""
-    return TooManyExports("Too many exports at a time; try again.", retry_after=RETRY_AFTER)
+    return TooManyExports("Too many exports at a time; try again.", retry_after=EXPORT_RETRY_AFTER)
 
 
 @retry_on_disconnect

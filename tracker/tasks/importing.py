@@ -25,8 +25,8 @@ BATCH_BYTES = 512 * 1024  # of the rows of one statement
 BATCH_ROWS = 500
 SPOOL_MAX = 1024 * 1024  # bytes of rows in memory; more are in a file without a name
 YIELD_INTERVAL = 0.01  # seconds between two switches to other requests
-PAUSE = 0.0001  # seconds
-RETRY_AFTER = 10  # seconds
+YIELD_DELAY = 0.0001  # seconds
+IMPORT_RETRY_AFTER = 10  # seconds
 ADVISORY_LOCK = 0x6974_696D_706F_7274  # "itimport"
 TASKS_EXIST = "Tasks can be restored only into a tracker without tasks; delete them, or import."
 IMPORT_IN_PROGRESS = "Another import is in progress; try again."
@@ -100,7 +100,7 @@ def process_slot() -> Iterator[None]:
         ImportInProgress: there is another one.
     """
     if not _slot.acquire(blocking=False):
-        raise ImportInProgress(IMPORT_IN_PROGRESS, retry_after=RETRY_AFTER)
+        raise ImportInProgress(IMPORT_IN_PROGRESS, retry_after=IMPORT_RETRY_AFTER)
     try:
         yield
     finally:
@@ -158,7 +158,7 @@ def _store(rows: IO[bytes], last_id: int, *, restore: bool, dry_run: bool) -> No
     with connection(), database.atomic() as transaction:
         lock = "SELECT pg_try_advisory_xact_lock(%s)"
         if not database.execute_sql(lock, (ADVISORY_LOCK,)).fetchone()[0]:
-            raise ImportInProgress(IMPORT_IN_PROGRESS, retry_after=RETRY_AFTER)
+            raise ImportInProgress(IMPORT_IN_PROGRESS, retry_after=IMPORT_RETRY_AFTER)
         if restore:
             if imports.any_exists():
                 raise TasksExist(TASKS_EXIST)
@@ -191,15 +191,15 @@ def _batches(rows: IO[bytes]) -> Iterator[str]:
 
 
 def yield_to_others() -> None:
-    """Let other requests of the worker run.
+    """Switch to other requests of the worker.
 
     After sleep(0), gevent may go on several hundred times before it looks at a socket.
     """
-    time.sleep(PAUSE)
+    time.sleep(YIELD_DELAY)
 
 
 def _yielding(records: Iterable[Record]) -> Iterator[Record]:
-    """Yield the records, and let other requests of the worker run from time to time."""
+    """Yield the records, and switch to other requests of the worker from time to time."""
     since = time.monotonic()
     for record in records:
         yield record

@@ -62,7 +62,7 @@ def read_array(chunks: Iterable[bytes]) -> Iterator[Record]:
         try:
             value, end = strict_json.raw_decode(text, position)
         except ValueError as error:
-            # Any error of the syntax may be that of a text which ends too soon.
+            # A text that ends too soon can raise any syntax error.
             syntax = error.msg if isinstance(error, json.JSONDecodeError) else ""
             whole = not syntax or len(text) - position > RECORD_MAX
             if whole or not (more := _more(texts, number)):

@@ -86,7 +86,7 @@ def _range(
     limit: int,
     filters: tuple[str, ...],
 ) -> Range:
-    """Return the queries of one range; `nulls` is whether it is that of the null values."""
+    """Return the queries of one range; `nulls` selects the range of the null values."""
 
     def after(key: Any, position: Any) -> Any:
         return key < position if descending else key > position

@@ -180,7 +180,7 @@ def _age(row: RepositoryRow) -> tuple[str, int]:
 
 
 def _find(name: str) -> RepositoryRow:
-    """Return the repository with this name: its own, that of an older task, or a former one."""
+    """Return the repository that has this name now, or else the one that had it before."""
     key = name.lower()
     if not is_full_name(name):
         raise _no_tasks(name)
