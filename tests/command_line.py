@@ -30,6 +30,8 @@ class Tracker:
             "PYTHONWARNINGS": "error",
             "PORT": str(service.port),
             **UNSET,
+            # Coverage measures the processes that a test starts, too.
+            **{name: os.environ[name] for name in os.environ if name.startswith("COVERAGE_")},
         }
 
     def __call__(self, *words: str, typed: str = "", **variables: str) -> Done:
