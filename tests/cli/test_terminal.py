@@ -119,3 +119,36 @@ def test_a_locale_without_our_letters_ends_no_list(tracker: Tracker) -> None:
     assert tracker.on_terminal("list", **latin)[0] == 0
     done = tracker("list", "--json", **latin)
     assert json.loads(done.stdout)[0]["title"] == "Größe 漢字"
+
+
+def test_repositories_and_changes_are_tables_too(tracker: Tracker) -> None:
+    tracker.add("atom/atom", "One")
+    tracker.github.rename("atom/atom", "atom-eco/atom")
+    assert tracker("refresh", "--all").returncode == 0
+    repositories = tracker.on_terminal("repos", columns="120")[1].splitlines()
+    assert repositories[0].split()[:2] == ["REPOSITORY", "★"]
+    assert repositories[1].split()[0] == "atom-eco/atom"
+    changes = tracker.on_terminal("changes", columns="120")[1].splitlines()
+    assert changes[0].split() == ["SEEN", "REPOSITORY", "CHANGE"]
+    assert "atom/atom" in changes[1]
+    assert "atom-eco/atom" in changes[1]
+
+
+def test_several_tasks_are_shown_one_after_the_other(tracker: Tracker) -> None:
+    ids = [str(tracker.add("pallets/flask", title)) for title in ("One", "Two")]
+    screen = tracker.on_terminal("show", *ids)[1]
+    assert "One" in screen.partition("\n\n")[0]
+    assert screen.index("One") < screen.index("Two")
+
+
+def test_open_starts_the_browser_or_says_why_not(tracker: Tracker) -> None:
+    number = str(tracker.add("pallets/flask#5", "One"))
+    assert (
+        tracker("open", number, "--print").stdout == "https://github.com/pallets/flask/issues/5\n"
+    )
+    assert tracker("open", number, BROWSER="true").returncode == 0
+    refused = tracker("open", number, BROWSER="false")
+    assert (refused.returncode, "no browser can be started" in refused.stderr) == (1, True)
+    assert tracker("import", "-", typed="git/git\n").returncode == 0
+    pending = tracker("open", "--metadata-status", "pending", BROWSER="true")
+    assert "has no page yet; its metadata were never fetched" in pending.stderr
