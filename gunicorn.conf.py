@@ -18,6 +18,8 @@ from typing import Any
 from gunicorn.sock import TCP6Socket, TCPSocket
 from peewee import PeeweeException
 
+# The workers share the memory of what the master imports, and start sooner.
+import tracker.application  # noqa: F401
 from tracker import logs, master, presence
 from tracker.config import SettingsError, dotenv_warnings, is_loopback
 from tracker.database import migrations
