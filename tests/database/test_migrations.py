@@ -7,6 +7,7 @@ import psycopg2
 import pytest
 from playhouse.migrations import Runner
 
+from helpers import wait_for
 from tracker.config import Settings
 from tracker.database import migrations
 from tracker.database.connection import configure, connection, database, new_pool
@@ -42,6 +43,30 @@ def test_an_upgrade_waits_for_the_advisory_lock(empty: Settings) -> None:
             upgrade.result(0.5)
         other.close()
         assert upgrade.result(10) == NAMES
+
+
+def test_a_waiting_upgrade_keeps_no_transaction_open(empty: Settings) -> None:
+    # CREATE INDEX CONCURRENTLY of the upgrade that has the lock would wait for it for ever.
+    holder, observer = (psycopg2.connect(empty.database_url) for _ in range(2))
+    holder.cursor().execute("SELECT pg_advisory_lock(%s)", (migrations.ADVISORY_LOCK,))
+    observer.autocommit = True
+
+    def waits_outside_a_transaction() -> bool:
+        with observer.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+                " AND state = 'idle' AND query = 'COMMIT'"
+            )
+            return cursor.fetchone() is not None
+
+    with ThreadPoolExecutor() as pool:
+        upgrade = pool.submit(migrations.upgrade, empty)
+        try:
+            wait_for(waits_outside_a_transaction)
+        finally:
+            holder.close()
+        assert upgrade.result(10) == NAMES
+    observer.close()
 
 
 def test_a_migration_has_no_time_limit(empty: Settings) -> None:

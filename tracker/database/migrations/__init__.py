@@ -79,14 +79,18 @@ def check(settings: Settings) -> list[str]:
 def locked(settings: Settings) -> Iterator[None]:
     """Hold the advisory lock for the time of the block.
 
-    It belongs to a transaction, not to a session, which a pooler may give to others. It is polled:
-    a statement that waits would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those.
+    It belongs to a transaction, not to a session, which a pooler may give to others. It is polled,
+    each time in a transaction of its own: CREATE INDEX CONCURRENTLY waits for the end of every
+    transaction that it has seen reading.
     """
-    with new_pool(settings, UNLIMITED) as pool, pool.atomic():
-        lock = "SELECT pg_try_advisory_xact_lock(%s)"
-        while not pool.execute_sql(lock, (ADVISORY_LOCK,)).fetchone()[0]:
+    lock = "SELECT pg_try_advisory_xact_lock(%s)"
+    with new_pool(settings, UNLIMITED) as pool:
+        while True:
+            with pool.atomic():
+                if pool.execute_sql(lock, (ADVISORY_LOCK,)).fetchone()[0]:
+                    yield
+                    return
             time.sleep(LOCK_POLL_INTERVAL)
-        yield
 
 
 @contextmanager
