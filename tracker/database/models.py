@@ -192,10 +192,12 @@ for _name, _definition in {
     "tasks_updated_at": "(updated_at, id)",
     "tasks_due_date": "(due_date, id)",
     "tasks_priority": f"(array_position({_PRIORITIES.sql}, priority), id)",
-    "tasks_stars": "(stars, id)",
-    "tasks_pushed_at": "(pushed_at, id)",
+    # A repository's place in the order of a sort is read from the same index as a task's.
+    "tasks_stars_id": "(stars, id) INCLUDE (repository_id)",
+    "tasks_pushed_at_id": "(pushed_at, id) INCLUDE (repository_id)",
     "tasks_title": """(title_key(title) COLLATE "C", id)""",
-    "tasks_repository": f"({_NAME}, id)",
+    # PostgreSQL reads an expression from an index only if that has the column too.
+    "tasks_repository_name": f"({_NAME}, repository_id) INCLUDE (repository)",
     "tasks_archived": "(created_at, id) WHERE archived",
     "tasks_metadata_not_current": "(created_at, id) WHERE metadata_status <> 'current'",
     "tasks_tags": "USING gin (tag_keys)",
@@ -209,10 +211,6 @@ for _name, _definition in {
     "tasks_archived_pushed_at": "(pushed_at, id) WHERE archived",
     "tasks_topics": "USING gin (topics)",
     "tasks_facts": "(repository_id, metadata_fetched_at DESC NULLS LAST, id DESC) INCLUDE (status)",
-    # PostgreSQL reads an expression from an index only if that has the column too.
-    "tasks_names": f"({_NAME}, repository_id) INCLUDE (repository) WHERE repository_id IS NOT NULL",
-    "tasks_stars_repository": "(stars, repository_id)",
-    "tasks_pushed_at_repository": "(pushed_at, repository_id)",
     "tasks_fetched_at_repository": "(metadata_fetched_at, repository_id)",
     "tasks_unidentified": f"({_NAME}, id) WHERE repository_id IS NULL",
 }.items():
