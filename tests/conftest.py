@@ -27,9 +27,9 @@ from werkzeug.test import TestResponse
 from tracker import create_app
 from tracker.config import Settings
 from tracker.database import migrations
-from tracker.database.changes import Change, StarCount
+from tracker.database.changes import Change, FormerName, StarCount
 from tracker.database.connection import database
-from tracker.database.models import FormerName, IdempotencyKey, Task
+from tracker.database.models import IdempotencyKey, Task
 from tracker.demo.github import GitHub
 from tracker.postgres import server as embedded
 

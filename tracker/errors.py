@@ -246,11 +246,3 @@ class GitHubTimeout(GitHubError):
 
 class EmbeddedPostgresError(Exception):
     """The embedded PostgreSQL cannot run; the message says why and how to fix it."""
-
-
-def describe(error: BaseException) -> str:
-    """Return an error and its causes as one line for the log."""
-    parts = [f"{type(error).__name__}: {error}"]
-    while error := error.__cause__:  # type: ignore[assignment]
-        parts.append(f"{type(error).__name__}: {error}")
-    return " <- ".join(parts)

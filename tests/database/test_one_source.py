@@ -15,10 +15,10 @@ from peewee import Model
 from helpers import ROOT
 from tracker.api.examples import EXAMPLE, TASK_EXAMPLE
 from tracker.api.schemas import TaskInputSchema, TaskPatchSchema, TaskSchema
-from tracker.database.changes import Change, StarCount
+from tracker.database.changes import Change, FormerName, StarCount
 from tracker.database.connection import connection, database
 from tracker.database.migrations import FOLDER
-from tracker.database.models import FormerName, IdempotencyKey, Task
+from tracker.database.models import IdempotencyKey, Task
 from tracker.database.text import FUNCTIONS
 from tracker.github.repository import Repository
 from tracker.tasks.repositories import COLUMNS

@@ -8,7 +8,8 @@ from flask import Flask, Response, jsonify
 from marshmallow import fields, validate
 from werkzeug.exceptions import HTTPException
 
-from ..errors import TrackerError, describe
+from ..causes import describe
+from ..errors import TrackerError
 from .fields import doc
 from .refusals import http_reason, reasons
 from .schemas import ResponseSchema

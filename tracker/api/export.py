@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from flask import Response, current_app, request, stream_with_context
 from marshmallow import fields, post_load, validate
 
-from ..errors import TrackerError, describe
+from ..causes import describe
+from ..errors import TrackerError
 from ..tasks.export import export_batches
 from ..tasks.spreadsheet import COLUMNS, to_row, write_rows
 from .examples import CSV_EXAMPLE, JSONL_EXAMPLE

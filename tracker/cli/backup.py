@@ -14,10 +14,10 @@ from psycopg2.extensions import make_dsn
 
 from ..config import Settings
 from ..database import migrations
-from ..database.changes import Change, StarCount
+from ..database.changes import Change, FormerName, StarCount
 from ..database.connection import connection_parameters, new_pool
 from ..database.errors import NO_SCHEMA
-from ..database.models import FormerName, IdempotencyKey, Task
+from ..database.models import IdempotencyKey, Task
 from ..errors import TrackerError
 from ..postgres import server as embedded
 from .common import command, current_settings

@@ -26,7 +26,7 @@ from playhouse.postgres_ext import BinaryJSONField, DateTimeTZField
 
 from .compiled import CompiledQuery, parameter
 from .connection import database
-from .models import FormerName, Task, repository_key
+from .models import Task, repository_key
 
 FACTS = (Task.repository, Task.archived, Task.metadata_status, Task.license, Task.visibility)
 
@@ -41,6 +41,18 @@ class ChangeKind(str, Enum):
     AVAILABLE = "available"
     LICENSE = "license"
     VISIBILITY = "visibility"
+
+
+class FormerName(Model):
+    """A name that a repository had, in lower case: lists find its tasks by it."""
+
+    name = TextField()
+    repository_id = BigIntegerField()
+
+    class Meta:
+        database = database
+        table_name = "former_names"
+        primary_key = CompositeKey("name", "repository_id")
 
 
 class Change(Model):

@@ -9,7 +9,6 @@ from peewee import (
     BigIntegerField,
     BooleanField,
     Check,
-    CompositeKey,
     DateField,
     Field,
     Model,
@@ -215,18 +214,6 @@ for _name, _definition in {
     "tasks_unidentified": f"({_NAME}, id) WHERE repository_id IS NULL",
 }.items():
     Task.add_index(SQL(f"CREATE INDEX {_name} ON tasks {_definition}"))
-
-
-class FormerName(Model):
-    """A name that a repository had, in lower case: lists find its tasks by it."""
-
-    name = TextField()
-    repository_id = BigIntegerField()
-
-    class Meta:
-        database = database
-        table_name = "former_names"
-        primary_key = CompositeKey("name", "repository_id")
 
 
 class IdempotencyKey(Model):

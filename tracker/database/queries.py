@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from peewee import SQL, Expression, Field, fn
 from playhouse.postgres_ext import DateTimeTZField
 
+from .changes import FormerName
 from .compiled import CompiledQuery, parameter
 from .connection import database
-from .models import FormerName, Status, Task, repository_key
+from .models import Status, Task, repository_key
 
 MANY = "many tasks"  # advisory lock; no repository has this name
 # A time as responses have it

@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 import requests
 from requests_cache.models.response import CachedResponse
 
+from ..causes import describe
 from ..config import Settings
 from ..errors import (
     GitHubError,
@@ -19,7 +20,6 @@ from ..errors import (
     GitHubResponseUnusable,
     GitHubTokenRejected,
     RepositoryUnavailable,
-    describe,
 )
 from .calls import GitHubCalls
 from .limits import RateLimitStatus
