@@ -1,6 +1,7 @@
-"""The command line as a process, in pipes and on a terminal."""
+"""The command line: in this process as in pipes, and as a process on a terminal."""
 
 import fcntl
+import io
 import os
 import pty
 import struct
@@ -10,8 +11,10 @@ import termios
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from helpers import PATIENCE, ROOT, UNSET, Service
+from tracker.cli.verbs import main
 from tracker.demo.github import GitHub
 
 Done = subprocess.CompletedProcess[str]
@@ -35,7 +38,25 @@ class Tracker:
         }
 
     def __call__(self, *words: str, typed: str = "", **variables: str) -> Done:
-        """Run a command in pipes."""
+        """Run a verb in this process, with streams that are no terminal: no Python has to start."""
+        given, out, err = (
+            io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8") for text in (typed, "", "")
+        )
+        with (
+            patch.dict(os.environ, self.environment | variables, clear=True),
+            patch.multiple(sys, stdin=given, stdout=out, stderr=err),
+        ):
+            try:
+                main("tracker", list(words))
+            except SystemExit as end:
+                code = end.code
+        for stream in (out, err):
+            stream.seek(0)
+        assert isinstance(code, int)
+        return Done(words, code, out.read(), err.read())
+
+    def process(self, *words: str, typed: str = "", **variables: str) -> Done:
+        """Run a command in pipes, as a process: it has a time zone and a browser of its own."""
         return subprocess.run(
             self.command(*words),
             cwd=ROOT,

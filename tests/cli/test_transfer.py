@@ -70,7 +70,7 @@ def test_with_no_service_a_transfer_works_too(
 
 
 def test_a_pipe_is_imported_like_a_file(tracker: Tracker) -> None:
-    done = tracker("import", "/dev/stdin", typed="pallets/flask One\n")
+    done = tracker.process("import", "/dev/stdin", typed="pallets/flask One\n")
     assert (done.returncode, done.stderr) == (0, "1 task created.\n")
 
 

@@ -176,6 +176,6 @@ def test_one_failed_id_does_not_keep_the_others(tracker: Tracker) -> None:
 def test_a_value_that_cannot_be_sent_is_wrong_usage(
     tracker: Tracker, words: list[str], changed: dict[str, str], said: str
 ) -> None:
-    done = tracker(*words, **changed)
+    done = tracker.process(*words, **changed)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert "Traceback" not in done.stderr
