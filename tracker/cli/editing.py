@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..tasks.phrases import sentence, visible
 from . import services
 from .client import Client
 from .draft import add_error, read_draft, write_draft
@@ -17,7 +18,6 @@ from .failures import Exit, Failure, Failures, Refused
 from .filters import STATUSES, UNFINISHED, Day, Selection, selection_options
 from .journal import Journal
 from .output import Output, Row, output_options, say
-from .phrases import sentence, visible
 from .reading import plain_task
 from .verbs import verb
 from .writing import apply, confirm_option

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from .phrases import visible
+from ..tasks.phrases import visible
 
 if TYPE_CHECKING:
     from .client import Response

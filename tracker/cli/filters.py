@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from ..tasks.dates import parse_when
+from ..tasks.phrases import ago
 from .client import Client
-from .phrases import ago
 
 F = TypeVar("F", bound=Callable[..., Any])
 STATUSES = ("open", "in_progress", "done")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .phrases import visible
+from ..tasks.phrases import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = dict[str, Any]

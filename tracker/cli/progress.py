@@ -6,8 +6,8 @@ import sys
 import time
 from typing import Any
 
+from ..tasks.phrases import span
 from .output import say
-from .phrases import span
 
 INTERVAL = 10.0  # seconds between two lines
 

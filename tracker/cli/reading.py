@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
+from ..tasks.phrases import count, visible
 from . import services
 from .client import Client
 from .failures import Failure
 from .filters import UNFINISHED, Moment, Selection, filter_options, selection_options
 from .output import Output, Row, output_options, say
-from .phrases import count, visible
 from .verbs import verb
 
 SORTS = (

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
+from ..tasks.phrases import ago, count, describe_change, local, parse_time, span, visible
 from . import services
 from .client import Client, repository_path
 from .failures import Exit, Failure, Refused, retry_after
 from .filters import Id, filter_options
 from .output import say
-from .phrases import ago, count, describe_change, local, parse_time, span, visible
 from .progress import Progress
 from .verbs import program, verb
 

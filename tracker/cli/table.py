@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..tasks.phrases import age, describe_change, due, local, pushed, short, visible
 from .output import Output, Row
-from .phrases import age, describe_change, due, local, pushed, short, visible
 
 NEAR = {"today", "tomorrow"}
 STYLES = {"high": "bold red", "low": "dim", "late": "bold red", "today": "yellow", "faint": "dim"}

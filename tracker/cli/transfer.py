@@ -14,12 +14,12 @@ from typing import IO, Any
 
 import click
 
+from ..tasks.phrases import count, visible
 from . import services
 from .client import Client
 from .failures import Exit, Failure, Refused, field_errors, problem
 from .filters import filter_options
 from .output import dump, say
-from .phrases import count, visible
 from .progress import Progress
 from .verbs import verb
 

@@ -6,12 +6,12 @@ import io
 import json
 from typing import Any
 
+from ..tasks.phrases import count, sentence, visible
 from . import services
 from .client import Client
 from .failures import FATAL, Exit, Refused
 from .journal import UNKNOWN, Entry, last, restored
 from .output import say
-from .phrases import count, sentence, visible
 from .progress import Progress
 from .verbs import verb
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..tasks.phrases import count, sentence
 from ..tasks.tokens import END, read_tokens
 from . import services
 from .client import Client
@@ -16,7 +17,6 @@ from .failures import Exit, Failure, Failures, Refused
 from .filters import UNFINISHED, Selection, selection_options
 from .journal import Journal
 from .output import Output, Row, output_options, say
-from .phrases import count, sentence
 from .reading import plain_task
 from .verbs import Verb, program, verb
 
