@@ -21,6 +21,7 @@ from peewee import PeeweeException
 # The workers share the memory of what the master imports, and start sooner.
 import tracker.application  # noqa: F401
 from tracker import logs, master, presence
+from tracker.api.session import wrong_tokens
 from tracker.config import SettingsError, dotenv_warnings, is_loopback
 from tracker.database import migrations
 from tracker.database.connection import connection_parameters
@@ -63,6 +64,7 @@ def on_starting(server: Any) -> None:
         sys.exit("error: gunicorn's TLS options are not supported; put a proxy with TLS in front")
     if server.cfg.worker_class_str != worker_class:
         sys.exit(f"error: only the worker class {worker_class} serves; remove --worker-class")
+    wrong_tokens.clear()  # in memory that the workers will share
     master.end_with_terminal(server)
     server.LISTENERS = listen(server)
     folder = settings.embedded_folder
@@ -106,6 +108,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Log where the service is."""
+    server.log.info("Page        %s/", settings.address)
     server.log.info("API         %s/tasks", settings.address)
     server.log.info("Swagger UI  %s/docs", settings.address)
     for warning in dotenv_warnings():

@@ -165,7 +165,7 @@ def environment(database_url: str, github: GitHub, tmp_path: Path) -> Iterator[d
     clear(database_url)
 
 
-UNDOCUMENTED = {"/docs", "/docs/docs.js", "/docs/{name}", "/openapi.json", "/broken"}
+UNDOCUMENTED = {"/", "/docs", "/docs/docs.js", "/docs/{name}", "/openapi.json", "/broken"}
 
 
 class ConformingClient(FlaskClient):
@@ -184,7 +184,8 @@ def check(app: Flask, response: TestResponse) -> None:
     if response.status_code == 308:  # to the path without a slash at its end
         return
     if operation is None:
-        if response.status_code >= 400 and response.request.method != "HEAD":
+        page = response.mimetype == "text/html" and "Accept" in response.request.headers
+        if response.status_code >= 400 and response.request.method != "HEAD" and not page:
             error = {"$ref": "#/components/schemas/Error"}
             _validate(app, "application/json", error, response)
         return
@@ -212,7 +213,8 @@ def _operation(app: Flask, response: TestResponse) -> dict[str, Any] | None:
     except HTTPException:
         return None
     path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(rule))
-    if path in UNDOCUMENTED or request.method == "OPTIONS":
+    page = path in UNDOCUMENTED or path.startswith("/web/")
+    if page or request.method == "OPTIONS":
         return None
     method = request.method.lower().replace("head", "get")
     operation: dict[str, Any] = _document(app)["paths"][path][method]

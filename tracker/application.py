@@ -19,6 +19,7 @@ from .config import Settings, load_settings
 from .database.connection import configure
 from .github.client import GitHubClient
 from .github.names import web_host
+from .web import pages
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         rate_limit,
         health,
     )
+    pages.init_app(app)
     for command in commands:
         app.cli.add_command(command)
     return app

@@ -16,7 +16,8 @@ PROXY = "192.0.2.1"
 def test_every_path_with_a_slash_redirects_to_the_one_without(
     client: FlaskClient, routes: Callable[[Flask], list[tuple[str, str]]]
 ) -> None:
-    for method, path in routes(client.application):
+    below_root = [route for route in routes(client.application) if route[1] != "/"]
+    for method, path in below_root:
         path = path.format(name="swagger-ui.css", owner="pallets")
         response = client.open(f"{path}/?a=%26&a=b+c", method=method)
         assert response.status_code == 308, (method, path)

@@ -95,6 +95,13 @@ class CrossSiteRequest(RequestRefused):
     reason = "cross_site_request"
 
 
+class TooManyLogins(RequestRefused):
+    """Too many wrong tokens were sent to the login form."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    reason = "too_many_logins"
+
+
 class MediaTypeNotSupported(RequestRefused):
     """The body is not declared as JSON."""
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from flask import Flask, request
 
 from ..config import Settings
+from . import session
 from .refusals import CrossSiteRequest, HostNotTrusted, TokenMissing, TokenWrong
 
 POLICY = "Content-Security-Policy"
@@ -30,8 +31,11 @@ HEADERS = [
 HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
 HOST_SHOWN_MAX = 100  # characters of a host in an error
 PUBLIC_BLUEPRINTS = {"health", "docs", "api-docs"}  # need no token
+PUBLIC_ENDPOINTS = {"web.login_page", "web.log_in", "web.static_file"}
 CROSS_SITE = "Requests from pages of other sites are refused."
-PAGES = {"docs.page"}  # endpoints to which another site may navigate
+# Endpoints to which another site may navigate
+PAGES = {"docs.page", "web.list_page", "web.task_page", "web.help_page", "web.login_page"}
+PAGES |= {"web.repositories_page", "web.repository_page", "web.changes_page"}
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -48,8 +52,9 @@ def init_app(app: Flask, settings: Settings) -> None:
                 "TRUSTED_HOSTS, or configure the proxy to send the client's Host."
             )
         check_site()
-        if settings.api_token and request.blueprint not in PUBLIC_BLUEPRINTS:
-            check_token(settings.api_tokens)
+        public = request.blueprint in PUBLIC_BLUEPRINTS or request.endpoint in PUBLIC_ENDPOINTS
+        if settings.api_token and not public:
+            check_login(settings.api_tokens)
 
     app.wsgi_app = SecurityHeaders(app.wsgi_app)  # type: ignore[method-assign]
 
@@ -136,18 +141,33 @@ def _is_navigation_to_page() -> bool:
     )
 
 
+def check_login(tokens: Sequence[str]) -> None:
+    """Abort with 401 unless the request has one of the tokens, or the page's cookie for one."""
+    if "Authorization" not in request.headers and session.is_valid(tokens):
+        session.check_same_origin()
+    else:
+        check_token(tokens)
+
+
 def check_token(tokens: Sequence[str]) -> None:
     """Abort with 401 unless the request has one of the bearer tokens (RFC 6750)."""
     scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not sent:
         _refuse("API_TOKEN is required; send Authorization: Bearer TOKEN.", "")
     given = sent.strip().encode()
-    # A comparison with each of them, so that the time does not tell which one was sent.
-    matches = [hmac.compare_digest(given, token.encode()) for token in tokens]
-    if not any(matches):
+    if find_token(given, tokens) is None:
         _refuse(
             "The bearer token is wrong; send one of those in API_TOKEN.", ', error="invalid_token"'
         )
+
+
+def find_token(given: bytes, tokens: Sequence[str]) -> str | None:
+    """Return the token that is given, or None.
+
+    It is compared with each of them, so that the time does not tell which one was sent.
+    """
+    found = [token for token in tokens if hmac.compare_digest(given, token.encode())]
+    return found[0] if found else None
 
 
 def _refuse(message: str, error: str) -> None:

@@ -1,0 +1,59 @@
+"""A browser, and the service that it opens: one of each for the tests of a module."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from helpers import PATIENCE, Service
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Without these the browser itself calls its maker's servers.
+QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+EXPECTED = "Failed to load resource"  # Chromium's line about each response that is an error
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """Start a browser, or skip the test."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"none of the browsers {', '.join(BROWSERS)} is installed")
+    with sync_playwright() as playwright:
+        sandbox = os.getuid() != 0  # Chromium has none for root
+        browser = playwright.chromium.launch(
+            executable_path=path, chromium_sandbox=sandbox, args=QUIET
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Window:
+    """A page of the browser, and what went wrong in it."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def window(browser: Browser, service: Service, **options: Any) -> Iterator[Page]:
+    """Open a window; fail if its page writes an error, or calls another server."""
+    address = f"http://127.0.0.1:{service.port}/"
+    context = browser.new_context(base_url=address, **options)
+    page = context.new_page()
+    opened = Window(page)
+    page.set_default_timeout(PATIENCE * 1000)
+    page.on("console", lambda m: opened.problems.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: opened.problems.append(str(error)))
+    page.on("request", lambda request: opened.urls.append(request.url))
+    yield page
+    context.close()
+    assert [text for text in opened.problems if EXPECTED not in text] == []
+    assert [url for url in opened.urls if not url.startswith(address)] == []

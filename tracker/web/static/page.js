@@ -1,0 +1,805 @@
+// The page's only script. It writes by the public API, and reads the page anew after each write:
+// so the server alone writes HTML. Nothing here parses HTML or runs text (see the policy).
+"use strict";
+
+const root = document.documentElement.dataset.root;
+const $ = (selector, within = document) => within.querySelector(selector);
+const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+const plural = (number, noun = "task") => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+const REPEATS = 4; // requests at a time
+const UNDO_MAX = 500; // tasks of which all earlier values are kept
+const WRITABLE = ["title", "description", "status", "priority", "tags", "due_date", "repository", "issue"];
+
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+function today() {
+  const now = new Date();
+  return new Date(now - now.getTimezoneOffset() * 60000).toISOString().slice(0, 10);
+}
+
+function newKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+// --- Requests
+
+class Failure extends Error {
+  constructor(message, status = 0, data = {}) {
+    super(message);
+    Object.assign(this, { status, data });
+  }
+}
+
+async function api(method, path, { body, version, key } = {}) {
+  const headers = { Accept: "application/json" };
+  if (body) headers["Content-Type"] = "application/json";
+  if (version) headers["If-Match"] = `"${version}"`;
+  if (key) headers["Idempotency-Key"] = key;
+  let response;
+  try {
+    response = await fetch(root + path, { method, headers, body: body && JSON.stringify(body) });
+  } catch {
+    throw new Failure("The service can't be reached. Nothing that you typed is lost; try again.");
+  }
+  let data = {};
+  try {
+    data = response.status === 204 ? {} : await response.json();
+  } catch {
+    throw new Failure(`The response (${response.status}) was cut off; try again.`);
+  }
+  if (response.ok) return Array.isArray(data) ? Object.assign(data, { link: response.headers.get("Link") }) : data;
+  data.wait = response.headers.get("Retry-After");
+  const parts = Object.values(data.errors || {}).flatMap((fields) =>
+    typeof fields === "object" ? Object.entries(fields).map(([name, texts]) => `${name}: ${texts}`) : []);
+  const detail = data.reason === "invalid" && parts.length ? parts.join("; ") : data.message;
+  throw new Failure(detail || `The request failed (${response.status}).`, response.status, data);
+}
+
+// A document of our own pages; unlike DOMParser, this runs and fetches nothing of it.
+function load(url) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("GET", url);
+    request.setRequestHeader("Accept", "text/html");
+    request.responseType = "document";
+    request.onload = () => {
+      const message = request.response && $(".failure", request.response);
+      if (request.status < 400 && request.response && !$("main.login", request.response)) resolve(request.response);
+      else reject(new Failure(message ? message.textContent : "The page can't be loaded; log in again.", request.status));
+    };
+    request.onerror = () => reject(new Failure("The service can't be reached; this list may be old."));
+    request.send();
+  });
+}
+
+async function each(items, work) {
+  const results = [];
+  const waiting = [...items.entries()];
+  const next = async () => {
+    for (let found = waiting.shift(); found; found = waiting.shift()) {
+      const [index, item] = found;
+      try {
+        results[index] = { value: await work(item) };
+      } catch (failure) {
+        if (!(failure instanceof Failure)) throw failure;
+        results[index] = { failure };
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: REPEATS }, next));
+  return results;
+}
+
+// --- What is said, and undone
+
+const undone = [];
+
+function say(text, { undo, failed, link } = {}) {
+  const toast = $("#toast");
+  toast.replaceChildren(element("span", { textContent: text, className: failed ? "failed" : "" }));
+  if (undo) {
+    undone.push(undo);
+    toast.append(element("button", { textContent: "Undo", onclick: undoLast }));
+  }
+  if (link) toast.append(element("a", { textContent: link[0], href: link[1] }));
+  toast.append(element("button", { textContent: "×", ariaLabel: "Close", onclick: () => toast.replaceChildren() }));
+}
+
+function fail(failure) {
+  if (!(failure instanceof Failure)) throw failure;
+  const login = failure.status === 401 && ["Log in", `${root}/web/login?next=${encodeURIComponent(location.pathname + location.search)}`];
+  say(failure.message, { failed: true, link: login || undefined });
+}
+
+async function undoLast() {
+  const undo = undone.pop();
+  if (!undo) return say("There is nothing to undo.");
+  const focused = document.activeElement;
+  if (focused && focused.closest("#toast")) ($(".row .title") || $("#main")).focus();
+  try {
+    say(await undo());
+  } catch (failure) {
+    fail(failure);
+  }
+  await renew();
+}
+
+// --- The list
+
+const rows = () => $$(".row[data-task]");
+const idOf = (row) => row.dataset.task.split(".")[0];
+const versionOf = (row) => row.dataset.task.split(".")[1];
+let everyMatch = false; // whether all tasks that match are selected, beyond this page
+let current = null; // id of the row that the keys are about
+
+// Reads the page anew, and keeps the focus, the selection and what is being edited.
+async function renew() {
+  if (!$("#content")) return void location.reload();
+  let fresh;
+  try {
+    fresh = await load(location.href);
+  } catch (failure) {
+    return fail(failure);
+  }
+  const selected = new Set($$(".row > input:checked").map((box) => box.id));
+  const editors = $$(".editor").map((editor) => [editor.closest(".row").id, editor]);
+  const active = document.activeElement;
+  const inside = active && $("#content").contains(active);
+  const position = rows().findIndex((row) => row.contains(active) || idOf(row) === current);
+  for (const part of ["#content", ".views"]) {
+    const found = $(part, fresh);
+    if (found) $(part).replaceWith(document.adoptNode(found));
+  }
+  for (const box of $$(".row > input")) box.checked = selected.has(box.id);
+  for (const [id, editor] of editors) document.getElementById(id)?.append(editor);
+  prepareList();
+  const same = active && active.id && document.getElementById(active.id);
+  if (inside && active.isConnected) active.focus();
+  else if (inside && same) same.focus();
+  else if (inside || document.activeElement === document.body) {
+    const near = rows()[Math.min(Math.max(position, 0), rows().length - 1)];
+    if (position >= 0 && near) stand(near);
+    else (inside ? $("#line") : null)?.focus();
+  }
+  markCurrent();
+}
+
+function stand(row) {
+  current = idOf(row);
+  $(".title", row).focus();
+  row.scrollIntoView({ block: "nearest" });
+  markCurrent();
+}
+
+function markCurrent() {
+  for (const row of rows()) row.classList.toggle("at", idOf(row) === current);
+}
+
+function prepareList() {
+  prepareRepositories();
+  const bulk = $("#bulk");
+  if (!bulk) return;
+  bulk.classList.add("stuck");
+  const button = (text, onclick) => element("button", { type: "button", textContent: text, onclick });
+  bulk.append(button("Tag…", tagSelected), button("Due…", dateSelected), button("Refresh", refreshSelected),
+    button("Delete", deleteSelected));
+  const all = button(`Select all ${plural(total())} that match`, () => {
+    everyMatch = true;
+    showSelection();
+  });
+  all.id = "every";
+  bulk.append(all);
+  everyMatch = false;
+  showSelection();
+}
+
+const total = () => Number($("#content").dataset.total);
+const selectedRows = () => rows().filter((row) => $("input", row).checked);
+
+function showSelection() {
+  const bulk = $("#bulk");
+  if (!bulk) return;
+  const chosen = selectedRows();
+  bulk.hidden = !chosen.length;
+  $("#selected").textContent = everyMatch ? `All ${plural(total())} that match:` : `${chosen.length} selected:`;
+  $("#every").hidden = everyMatch || chosen.length < rows().length || total() <= rows().length;
+}
+
+// --- Changes
+
+// Changes tasks one by one, each only if it is still at the version that is shown.
+async function change(targets, fieldsOf, done) {
+  const results = await each(targets, async ({ id, version }) => {
+    const before = await api("GET", `/tasks/${id}`);
+    const fields = fieldsOf(before);
+    const after = await api("PATCH", `/tasks/${id}`, { body: fields, version });
+    return { before, after, fields };
+  });
+  const changed = results.filter((result) => result.value).map((result) => result.value);
+  const failures = results.filter((result) => result.failure).map((result) => result.failure);
+  const undo = changed.length && (async () => {
+    const back = await each(changed, ({ before, after, fields }) => api("PATCH", `/tasks/${after.id}`, {
+      body: Object.fromEntries(Object.keys(fields).map((name) => [name, before[name]])), version: after.version,
+    }));
+    return undoneText(back);
+  });
+  report(`${plural(changed.length)} ${done}.`, changed.length, failures, undo);
+  await renew();
+}
+
+function undoneText(results) {
+  const failed = results.filter((result) => result.failure);
+  if (failed.length) throw new Failure(`${plural(failed.length)} not undone: ${failed[0].failure.message}`);
+  return `Undone: ${plural(results.length)}.`;
+}
+
+function report(text, count, failures, undo) {
+  if (!failures.length) return say(text, { undo });
+  const reasons = [...new Set(failures.map((failure) => failure.message))].join(" ");
+  say(`${count ? `${text} ` : ""}${plural(failures.length)} not: ${reasons}`, { undo, failed: true });
+}
+
+const targetsOf = (list) => list.map((row) => ({ id: idOf(row), version: versionOf(row) }));
+
+// The same for all that match, in one request; its number is said twice, and has to be true.
+async function changeAll({ question, action, method, body, done, differs, fieldsOf }) {
+  const number = total();
+  const undoable = number <= UNDO_MAX;
+  const text = `This is about every task that matches, on other pages too.${undoable ? "" : " It can't be undone."}`;
+  if ((await ask({ title: `${question} ${plural(number)}?`, text, action: `${action} ${plural(number)}` })) === null) return;
+  const filters = $("#content").dataset.query || "status=open&status=in_progress&status=done";
+  const before = [];
+  let path = undoable ? `/tasks?${filters}&limit=100` : null;
+  while (path) {
+    const page = await api("GET", path);
+    before.push(...page);
+    path = page.link ? `/tasks?${page.link.split("?")[1].split(">")[0]}` : null;
+  }
+  const { changed } = await api(method, `/tasks?${filters}&expect=${number}`, { body });
+  const undo = undoable && (async () => undoneText(method === "DELETE"
+    ? await each(before, restore)
+    : await each(before.filter(differs), (task) => api("PATCH", `/tasks/${task.id}`, {
+      body: Object.fromEntries(Object.keys(fieldsOf(task)).map((name) => [name, task[name]])), version: task.version + 1,
+    }))));
+  say(`${plural(changed)} ${done}.`, { undo });
+  await renew();
+}
+
+function setSelected(fieldsOf, body, words, differs) {
+  const rowsChosen = selectedRows();
+  if (everyMatch) return changeAll({ ...words, method: "PATCH", body, differs, fieldsOf }).catch(fail);
+  return change(targetsOf(rowsChosen), fieldsOf, words.done);
+}
+
+function setStatus(list, status) {
+  const done = status === "done" ? "done" : "reopened";
+  return change(targetsOf(list), () => ({ status }), done);
+}
+
+function statusSelected(status) {
+  const words = status === "done" ? { question: "Mark as done:", action: "Mark done:", done: "done" }
+    : { question: "Reopen", action: "Reopen", done: "reopened" };
+  return setSelected(() => ({ status }), { status }, words, (task) => task.status !== status);
+}
+
+async function tagSelected() {
+  const typed = await ask({ title: "Tags", text: "With commas between them; a minus before a tag removes it.", label: "Tags", action: "Change tags" });
+  const tags = (typed || "").split(",").map((tag) => tag.trim()).filter(Boolean);
+  const removed = tags.filter((tag) => tag.startsWith("-")).map((tag) => tag.slice(1).trim());
+  const added = tags.filter((tag) => !tag.startsWith("-"));
+  if (!tags.length) return;
+  const gone = new Set(removed.map((tag) => tag.toLowerCase()));
+  const fieldsOf = (task) => ({ tags: [...task.tags.filter((tag) => !gone.has(tag.toLowerCase())), ...added] });
+  const body = { ...(added.length && { add_tags: added }), ...(removed.length && { remove_tags: removed }) };
+  const lower = (task) => task.tags.map((tag) => tag.toLowerCase());
+  const differs = (task) => added.some((tag) => !lower(task).includes(tag.toLowerCase())) || lower(task).some((tag) => gone.has(tag));
+  await setSelected(fieldsOf, body, { question: "Change the tags of", action: "Change", done: "tagged" }, differs);
+}
+
+async function dateSelected() {
+  const typed = await ask({ title: "Due", text: "Without a date they are not due at all.", label: "Due", type: "date", action: "Set date" });
+  if (typed === null) return;
+  const fields = { due_date: typed || null };
+  const words = { question: "Set the due date of", action: "Set", done: typed ? `due ${typed}` : "without a due date" };
+  await setSelected(() => fields, fields, words, (task) => task.due_date !== fields.due_date);
+}
+
+function restore(task) {
+  const body = Object.fromEntries(WRITABLE.map((name) => [name, task[name]]));
+  return api("POST", "/tasks?metadata=optional", { body, key: newKey() });
+}
+
+async function deleteSelected() {
+  if (everyMatch) return changeAll({ question: "Delete", action: "Delete", method: "DELETE", done: "deleted" }).catch(fail);
+  const chosen = targetsOf(selectedRows());
+  const number = plural(chosen.length);
+  if ((await ask({ title: `Delete ${number}?`, text: "", action: `Delete ${number}` })) === null) return;
+  const results = await each(chosen, async ({ id, version }) => {
+    const before = await api("GET", `/tasks/${id}`);
+    await api("DELETE", `/tasks/${id}`, { version });
+    return before;
+  });
+  const deleted = results.filter((result) => result.value).map((result) => result.value);
+  const failures = results.filter((result) => result.failure).map((result) => result.failure);
+  const undo = deleted.length && (async () => {
+    const back = await each(deleted, restore);
+    return `${undoneText(back)} They have new numbers.`;
+  });
+  report(`${plural(deleted.length)} deleted.`, deleted.length, failures, undo);
+  await renew();
+}
+
+async function refreshSelected() {
+  const chosen = selectedRows();
+  const byRepository = new Map(chosen.map((row) => [$(".name", row).textContent, idOf(row)]));
+  await refreshTasks([...byRepository]);
+}
+
+// One at a time, as GitHub asks of bulk work; a limit ends it, and is said with its end.
+async function refreshTasks(repositories) {
+  let count = 0;
+  for (const [name, id] of repositories) {
+    if (repositories.length > 1) say(`Refreshing ${count + 1} of ${repositories.length}: ${name} …`);
+    try {
+      await api("POST", `/tasks/${id}/refresh`);
+      count += 1;
+    } catch (failure) {
+      const wait = failure.data?.wait ? ` Try again in ${failure.data.wait} s.` : "";
+      say(`${count} of ${repositories.length} refreshed. ${name}: ${failure.message}${wait}`, { failed: true });
+      return renew();
+    }
+    if (count < repositories.length) await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  say(`Refreshed from GitHub: ${plural(count, "repositor").replace(/repositors?$/, count === 1 ? "repository" : "repositories")}.`);
+  return renew();
+}
+
+// Refreshes every repository whose metadata are old, after the budget was shown.
+async function refreshOld(button) {
+  const old = new Map();
+  for (const filter of [`fetched_before=${encodeURIComponent(button.dataset.before)}`, "metadata_status=pending"]) {
+    let path = `/repositories?${filter}&limit=100`;
+    while (path) {
+      const page = await api("GET", path);
+      for (const { name } of page) old.set(name, name);
+      const next = (page.link || "").split(",").find((link) => link.includes('rel="next"'));
+      path = next ? `/repositories?${next.split("?")[1].split(">")[0]}` : null;
+    }
+  }
+  if (!old.size) return say("No metadata are old.");
+  const budget = await api("GET", "/rate-limit?ask=true").catch(() => null);
+  const text = budget ? `GitHub allows ${budget.remaining.toLocaleString("en")} more calls until ${clock(budget.resets_at)}.`
+    : "GitHub has not told its limit.";
+  if ((await ask({ title: `Refresh ${old.size} of the repositories?`, text, action: `Refresh ${old.size}` })) === null) return undefined;
+  let stopped = false;
+  const bar = element("progress", { max: old.size, value: 0, ariaLabel: "Refreshed repositories" });
+  const status = element("span");
+  const stop = element("button", { textContent: "Stop", onclick: () => { stopped = true; } });
+  $("#toast").replaceChildren(status, bar, stop);
+  const failures = [];
+  for (const name of old.keys()) {
+    let again = true;
+    while (again && !stopped) {
+      again = false;
+      status.textContent = `${bar.value} of ${old.size}: ${name}`;
+      try {
+        await api("POST", `/repositories/${name}/refresh`);
+      } catch (failure) {
+        const wait = failure.status === 503 && Number(failure.data.wait);
+        if (!wait) failures.push(`${name}: ${failure.message}`);
+        else {
+          const end = Date.now() + wait * 1000;
+          status.textContent = `${failure.message} It goes on at ${clock(end)}.`;
+          while (!stopped && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 250));
+          again = true;
+        }
+      }
+    }
+    if (stopped) break;
+    bar.value += 1;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  say(`${bar.value - failures.length} of ${old.size} refreshed. ${failures.join(" ")}`, { failed: failures.length > 0 });
+  return renew();
+}
+
+function clock(time) {
+  return new Date(time).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+}
+
+function prepareRepositories() {
+  const button = $("#refresh-old");
+  if (!button) return;
+  button.hidden = false;
+  button.onclick = () => refreshOld(button).catch(fail);
+}
+
+// --- Dialogs
+
+function ask({ title, text, label, type = "text", action }) {
+  const dialog = $("#dialog");
+  const before = document.activeElement;
+  const input = label && element("input", { type, id: "answer" });
+  const form = element("form", { method: "dialog" },
+    element("h1", { id: "dialog-title", textContent: title }),
+    text ? element("p", { textContent: text }) : null,
+    label ? element("p", {}, element("label", { htmlFor: "answer", textContent: label }), input) : null,
+    element("p", { className: "buttons" }, element("button", { className: "main", value: "yes", textContent: action }),
+      element("button", { type: "button", textContent: "Cancel", onclick: () => dialog.close("") })));
+  dialog.replaceChildren(form);
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      if (before?.isConnected) before.focus();
+      resolve(dialog.returnValue === "yes" ? (input ? input.value : "") : null);
+    }, { once: true });
+  });
+}
+
+async function help() {
+  const page = await load(`${root}/web/help`);
+  const dialog = $("#dialog");
+  dialog.replaceChildren(...$("main", page).childNodes);
+  dialog.append(element("form", { method: "dialog" }, element("button", { textContent: "Close" })));
+  prepareHelp();
+  dialog.showModal();
+}
+
+function prepareHelp() {
+  const box = $("#keys");
+  if (!box) return;
+  box.closest("p").hidden = false;
+  box.checked = localStorage.getItem("keys") !== "off";
+  box.onchange = () => localStorage.setItem("keys", box.checked ? "on" : "off");
+  $(".bookmark").onclick = (event) => {
+    event.preventDefault();
+    say("Drag this link to your bookmarks.");
+  };
+}
+
+// --- Adding
+
+let sent = null; // the line that was sent last: its outcome is shown, not its preview
+
+function prepareAdding() {
+  const form = $("#add");
+  if (!form) return;
+  const input = $("#line");
+  const preview = $("#preview");
+  const known = new Map(); // what GitHub said, by the line's first word
+  let timer;
+  let latest = 0;
+
+  const draft = sessionStorage.getItem("line");
+  if (draft && !input.value) input.value = draft;
+
+  const look = async () => {
+    const line = input.value;
+    const number = ++latest;
+    const word = line.trim().split(/\s+/)[0];
+    if (!word) return preview.replaceChildren();
+    if (line === sent) return undefined;
+    // A name that is still being typed is no repository: GitHub is not asked for it.
+    const whole = /^\s*\S+\s/.test(line) || /^https?:/.test(word) || document.activeElement !== input;
+    const asks = whole && !known.has(word);
+    try {
+      const found = await api("GET", `/web/preview?${new URLSearchParams({ line, today: today(), ask: asks })}`);
+      if (asks && found.fields) known.set(word, found);
+      if (number === latest && line !== sent) preview.replaceChildren(describe(found, known.get(word)));
+    } catch (failure) {
+      if (number === latest && line !== sent) preview.textContent = failure.message;
+    }
+  };
+
+  input.addEventListener("input", () => {
+    sessionStorage.setItem("line", input.value);
+    clearTimeout(timer);
+    timer = setTimeout(look, 250);
+  });
+  input.addEventListener("change", look);
+  if (input.value && !preview.textContent.trim()) look();
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    add(form, event.submitter?.name === "metadata").catch(fail);
+  });
+}
+
+function describe(found, known) {
+  const facts = { ...known, ...found };
+  const parts = [];
+  if (found.repository) {
+    const stars = known?.stars === undefined ? "" : ` ★ ${Intl.NumberFormat("en", { notation: "compact" }).format(known.stars)}`;
+    const { title, due_date: due, priority, tags } = found.fields;
+    parts.push(`→ ${known?.repository || found.repository}${stars}`);
+    if (known?.archived) parts.push("archived");
+    parts.push(title);
+    if (due) parts.push(`due ${new Date(`${due}T12:00`).toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short" })}`);
+    if (priority && priority !== "normal") parts.push(`${priority} priority`);
+    if (tags) parts.push(tags.map((tag) => `+${tag}`).join(" "));
+    if (known?.others) parts.push(`${plural(known.others, "other task")} on it`);
+  }
+  if (facts.message) parts.push(facts.message);
+  return document.createTextNode(parts.join(" · "));
+}
+
+async function add(form, optional) {
+  const input = $("#line");
+  const preview = $("#preview");
+  if (form.dataset.busy) return;
+  form.dataset.busy = "yes";
+  try {
+    const line = input.value;
+    sent = line;
+    const parsed = await api("GET", `/web/preview?${new URLSearchParams({ line, today: today() })}`);
+    if (!parsed.fields) {
+      preview.replaceChildren(element("span", { className: "failure", textContent: parsed.message }));
+      return;
+    }
+    const task = await api("POST", `/tasks${optional ? "?metadata=optional" : ""}`, { body: parsed.fields, key: form.elements.key.value });
+    form.elements.key.value = newKey();
+    input.value = "";
+    sent = null;
+    sessionStorage.removeItem("line");
+    preview.replaceChildren();
+    const undo = async () => {
+      await api("DELETE", `/tasks/${task.id}`, { version: task.version });
+      return `Undone: #${task.id} is deleted.`;
+    };
+    await renew();
+    const here = document.getElementById(`t${task.id}`);
+    say(here ? `Added #${task.id} on ${task.repository}.` : `Added #${task.id} on ${task.repository}; this list doesn't show it.`,
+      { undo, link: here ? undefined : ["Show", `${root}/web/tasks/${task.id}`] });
+    input.focus();
+  } catch (failure) {
+    if (!(failure instanceof Failure)) throw failure;
+    if (failure.data.reason === "idempotency_key_reused") form.elements.key.value = newKey();
+    preview.replaceChildren(element("span", { className: "failure", textContent: failure.message }), " ");
+    if (failure.status >= 500 && failure.data.reason?.startsWith("github_")) {
+      preview.append(element("button", { name: "metadata", value: "optional", textContent: "Save without metadata" }));
+    }
+    if (failure.status === 401) fail(failure);
+    input.focus();
+  } finally {
+    delete form.dataset.busy;
+  }
+}
+
+// --- Editing
+
+function readForm(form, initial) {
+  const value = (name) => {
+    const field = form.elements[name];
+    if (!initial) return field.value;
+    if (field.options) return ([...field.options].find((option) => option.defaultSelected) || field.options[0]).value;
+    return field.defaultValue;
+  };
+  const issue = value("issue").trim().replace(/^#/, "");
+  return {
+    title: value("title").trim(),
+    description: value("description") || null,
+    status: value("status"),
+    priority: value("priority"),
+    due_date: value("due_date") || null,
+    tags: value("tags").split("\n").map((tag) => tag.trim()).filter(Boolean),
+    repository: value("repository").trim(),
+    issue: /^[0-9]+$/.test(issue) ? Number(issue) : issue || null,
+  };
+}
+
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+function changesOf(form) {
+  const mine = readForm(form, false);
+  const before = readForm(form, true);
+  return Object.fromEntries(Object.entries(mine).filter(([name, value]) => !same(value, before[name])));
+}
+
+async function edit(row) {
+  if ($(".editor", row)) return $(".editor [name=title]", row).focus();
+  const page = await load($(".title", row).href);
+  const form = document.adoptNode($("#edit", page));
+  // Two editors on one page would share the ids of their fields.
+  for (const open of $$(".editor")) if (!closeEditor(open)) return;
+  $(".buttons", form).append(element("button", { type: "button", textContent: "Cancel", onclick: () => closeEditor(form.parentNode, true) }));
+  row.append(element("div", { className: "editor" }, form));
+  prepareEditing(form, row);
+  form.elements.title.focus();
+}
+
+function closeEditor(editor, discard = false) {
+  const row = editor.closest(".row");
+  const form = $("form", editor);
+  if (!discard && Object.keys(changesOf(form)).length && !editor.dataset.warned) {
+    editor.dataset.warned = "yes";
+    say("There are unsaved changes; once more discards them.");
+    return false;
+  }
+  editor.remove();
+  if (row) stand(row);
+  return true;
+}
+
+function prepareEditing(form, row) {
+  const id = row ? idOf(row) : form.getAttribute("action").split("/").pop();
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    save(form, id, changesOf(form)).catch(fail);
+  });
+}
+
+async function save(form, id, fields) {
+  const version = form.elements.version.value;
+  showErrors(form, {});
+  let after;
+  const before = readForm(form, true);
+  try {
+    after = await api("PATCH", `/tasks/${id}`, { body: fields, version });
+  } catch (failure) {
+    if (failure.status === 412) return conflict(form, id, fields);
+    const errors = failure.data?.errors?.json;
+    if (!errors) {
+      showErrors(form, { title: [] }, failure.message);
+      throw failure;
+    }
+    return showErrors(form, errors);
+  }
+  const undo = Object.keys(fields).length && (async () => {
+    await api("PATCH", `/tasks/${id}`, { body: Object.fromEntries(Object.keys(fields).map((name) => [name, before[name]])), version: after.version });
+    return `Undone: #${id} is as before.`;
+  });
+  const editor = form.closest(".editor");
+  if (!editor) return void location.reload();
+  closeEditor(editor, true);
+  await renew();
+  return say(`Saved #${id}.`, { undo });
+}
+
+function showErrors(form, errors, general) {
+  for (const old of $$(".failure, .conflict", form)) old.remove();
+  for (const field of form.elements) field.removeAttribute?.("aria-invalid");
+  if (general) form.prepend(element("p", { className: "failure wide", role: "alert", textContent: general }));
+  let first = null;
+  for (const [name, texts] of Object.entries(errors)) {
+    const field = form.elements[name];
+    const message = Array.isArray(texts) ? texts.join(" ") : Object.values(texts).flat().join(" ");
+    if (!message) continue;
+    const shown = element("p", { className: "failure", id: `wrong-${name}`, textContent: message });
+    if (!field) {
+      form.prepend(shown);
+      continue;
+    }
+    field.closest("p").after(shown);
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", shown.id);
+    first ||= field;
+  }
+  first?.focus();
+}
+
+// Shows what was typed beside what the task has now, for each field that differs.
+async function conflict(form, id, mine) {
+  const theirs = await api("GET", `/tasks/${id}`);
+  form.elements.version.value = theirs.version;
+  const names = Object.keys(mine).filter((name) => !same(mine[name], theirs[name]));
+  // Nothing differs where our own request did it, and its response was lost.
+  if (!names.length) return save(form, id, {});
+  const text = (value) => (Array.isArray(value) ? value.join(", ") : value ?? "") || "nothing";
+  const choice = (name, which, value) => element("td", {}, element("label", {},
+    element("input", { type: "radio", name: `keep-${name}`, value: which, checked: which === "mine" }),
+    ` ${which === "mine" ? "Keep mine" : "Take theirs"}: `, element("bdi", { textContent: text(value) })));
+  const table = element("table", { className: "versions" },
+    element("caption", { className: "hide", textContent: "Your version and theirs" }),
+    element("tbody", {}, ...names.map((name) => element("tr", {},
+      element("th", { scope: "row", textContent: name.replace("_", " ") }), choice(name, "mine", mine[name]), choice(name, "theirs", theirs[name])))));
+  const save2 = element("button", { type: "button", className: "main", textContent: "Save this choice" });
+  save2.onclick = () => {
+    const kept = names.filter((name) => form.elements[`keep-${name}`].value === "mine");
+    const others = Object.keys(mine).filter((name) => !names.includes(name));
+    save(form, id, Object.fromEntries([...kept, ...others].map((name) => [name, mine[name]]))).catch(fail);
+  };
+  const box = element("div", { className: "conflict wide", role: "group", ariaLabel: "Conflict" },
+    element("p", { className: "failure", role: "alert", textContent: "The task has changed since you read it. Choose for each field:" }), table, save2);
+  for (const old of $$(".conflict", form)) old.remove();
+  form.prepend(box);
+  $("input", box).focus();
+  return undefined;
+}
+
+// --- Keys and events
+
+const onTask = () => $("main.task");
+
+function move(step) {
+  const list = rows();
+  if (!list.length) return;
+  const at = list.findIndex((row) => row.contains(document.activeElement) || idOf(row) === current);
+  stand(list[at < 0 ? 0 : Math.min(Math.max(at + step, 0), list.length - 1)]);
+}
+
+const KEYS = {
+  n: () => ($("#line") ? $("#line").focus() : location.assign(`${root}/`)),
+  "/": () => ($("#search") ? $("#search").focus() : location.assign(`${root}/`)),
+  j: () => move(1),
+  k: () => move(-1),
+  u: () => undoLast(),
+  "?": () => help().catch(fail),
+};
+const ROW_KEYS = {
+  x: (row) => $("input", row).click(),
+  e: (row) => edit(row).catch(fail),
+  d: (row) => $(".tick", row).click(),
+  o: (row) => $(".out", row) && window.open($(".out", row).href, "_blank", "noopener"),
+  r: (row) => refreshTasks([[$(".name", row).textContent, idOf(row)]]),
+};
+const TASK_KEYS = {
+  e: () => $("#edit [name=title]").focus(),
+  d: () => $(".actions .main").click(),
+  o: () => $(".card .out") && window.open($(".card .out").href, "_blank", "noopener"),
+  r: () => $(".actions form:nth-of-type(2) button").click(),
+};
+
+document.addEventListener("keydown", (event) => {
+  const { target, key } = event;
+  if (key === "Escape" && target.closest(".editor")) return void closeEditor(target.closest(".editor"));
+  if (key === "Escape" && target.matches("#line, #search")) return void target.blur();
+  const typing = target.matches("input:not([type=checkbox]), textarea, select");
+  if (typing || event.ctrlKey || event.altKey || event.metaKey || event.isComposing || $("#dialog").open) return undefined;
+  if (localStorage.getItem("keys") === "off") return undefined;
+  const row = target.closest(".row") || rows().find((found) => idOf(found) === current);
+  const action = KEYS[key] || (row && ROW_KEYS[key] && (() => ROW_KEYS[key](row))) || (onTask() && TASK_KEYS[key]);
+  if (!action) return undefined;
+  event.preventDefault();
+  return action();
+});
+
+document.addEventListener("focusin", (event) => {
+  const row = event.target.closest(".row");
+  if (row) current = idOf(row);
+  markCurrent();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches(".row > input")) {
+    everyMatch = false;
+    showSelection();
+  }
+  if (event.target.id === "sort") event.target.form.requestSubmit();
+});
+
+document.addEventListener("submit", (event) => {
+  if (event.target.id !== "list") return;
+  event.preventDefault();
+  const { name, value } = event.submitter || {};
+  const status = name === "reopen" ? "open" : "done";
+  if (value) setStatus([event.submitter.closest(".row")], status).catch(fail);
+  else if (name) statusSelected(status);
+});
+
+// --- The start
+
+const theme = $("#theme");
+if (theme) {
+  theme.hidden = false;
+  theme.onclick = () => {
+    const dark = document.documentElement.dataset.theme
+      ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    document.cookie = `theme=${dark ? "light" : "dark"}; Path=/; Max-Age=31536000; SameSite=Lax`;
+  };
+}
+$("#help")?.addEventListener("click", (event) => {
+  event.preventDefault();
+  help().catch(fail);
+});
+if (location.hash.startsWith("#t")) current = location.hash.slice(2);
+if ($("main.help")) prepareHelp();
+if ($("main.task")) prepareEditing($("#edit"), null);
+prepareList();
+prepareAdding();
+markCurrent();
