@@ -108,6 +108,20 @@ def list_changes(
 
 
 @retry_on_disconnect
+def count_since(time: datetime | None, most: int) -> int:
+    """Return how many changes were seen after a time, up to a number.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL can't read it now.
+    """
+    found = Change.select(Change.id).order_by(Change.seen_at.desc(), Change.id.desc()).limit(most)
+    if time:
+        found = found.where(Change.seen_at > time)
+    with connection():
+        return len(found.tuples().execute())
+
+
+@retry_on_disconnect
 def read_stars(name: str) -> list[dict[str, Any]]:
     """Return a repository's number of stars on each day on which GitHub was asked, oldest first.
 

@@ -2,18 +2,21 @@
 
 from datetime import date, datetime, timezone
 from enum import Enum
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from peewee import SQL, Case, Select, fn
 
 from ..database.compiled import CompiledQuery, parameter
 from ..database.connection import connection, retry_on_disconnect
-from ..database.models import Priority, Status, Task
-from .filters import apply_filters, filter_values
+from ..database.models import Priority, Status, Task, repository_key
+from .filters import apply_filters, filter_key, filter_values
+from .page_queries import Total, count, estimate
 from .service import search_slot
 
 NAMES_MAX = 100  # of tags, languages or repositories in a response
+UNFINISHED = [Status.OPEN.value, Status.IN_PROGRESS.value]
+GROUPS_MAX = 20_000  # tasks whose repositories are counted; some 10 ms
 NO_NAME = "none"
 
 
@@ -66,6 +69,34 @@ def count_tasks(filters: dict[str, Any], by: By, today: date | None) -> dict[str
     if by in _CHOICES:
         return {name: found.get(name, 0) for name in _CHOICES[by][1]}
     return {NO_NAME if name is None else name: number for name, number in found.items()}
+
+
+class Overview(NamedTuple):
+    """The number of unfinished tasks, and that of repositories unless counting takes long."""
+
+    unfinished: Total
+    repositories: int | None
+
+
+@retry_on_disconnect
+def read_overview() -> Overview:
+    """Return the numbers of unfinished tasks and of repositories.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL can't read them now.
+    """
+    filters = {"status": UNFINISHED}
+    with connection():
+        unfinished = count(filter_key(filters), filter_values(filters))
+        if estimate((), {}) > GROUPS_MAX:
+            return Overview(unfinished, None)
+        return Overview(unfinished, _repositories().execute().fetchone()[0])
+
+
+@cache
+def _repositories() -> CompiledQuery:
+    names = Task.select(repository_key).group_by(repository_key).alias("names")
+    return CompiledQuery(Select((names,), (fn.count(SQL("*")),)))
 
 
 @retry_on_disconnect

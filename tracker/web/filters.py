@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from markupsafe import Markup, escape
 
 from ..tasks import phrases
+from .queries import today
 
 OLD = 24 * 60 * 60  # seconds after which metadata are old
 QUIET = 365 * 24 * 60 * 60  # seconds without a push
@@ -41,13 +42,13 @@ def day(text: str | None) -> str:
 
 def due(text: str | None, finished: bool = False) -> str:
     """Return a due date beside today: `2 d late`, `tomorrow`, `Fri 27 Nov`."""
-    return phrases.due(text, date.today(), finished)
+    return phrases.due(text, today(), finished)
 
 
 def is_late(task: dict[str, Any]) -> bool:
     """Return whether a task should have been done before today."""
     text = task["due_date"]
-    return bool(text and task["status"] != "done" and date.fromisoformat(text) < date.today())
+    return bool(text and task["status"] != "done" and date.fromisoformat(text) < today())
 
 
 def web_url(text: str | None) -> str | None:

@@ -1,7 +1,6 @@
 """Forms: the typed line and a task's fields, read by the API's schemas."""
 
 import re
-from datetime import date
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
@@ -14,6 +13,7 @@ from ..api.schemas import TaskInputSchema
 from ..errors import TrackerError
 from ..github.names import parse_repository
 from ..tasks.tokens import read_tokens
+from .queries import today
 
 LINE_MAX = 16_000  # characters; the longest title, tags and URL take less
 _COMMAND = re.compile(r"\s*(git\s+clone|gh\s+repo\s+clone)\s+", re.IGNORECASE)
@@ -35,7 +35,7 @@ class Refusal(TrackerError):
         return {"form": self._errors} if self._errors else None
 
 
-def read_line(line: str, today: date | None = None) -> dict[str, Any]:
+def read_line(line: str) -> dict[str, Any]:
     """Return a task's fields, as the API takes them, from a typed line.
 
     The line's first word is the repository, the others are the title with its tokens. Without a
@@ -52,7 +52,7 @@ def read_line(line: str, today: date | None = None) -> dict[str, Any]:
     except ValueError as error:
         raise Refusal({"repository": [str(error)]}) from None
     try:
-        typed = read_tokens(words[1:], today or date.today())
+        typed = read_tokens(words[1:], today())
     except ValueError as error:
         raise Refusal({"due_date": [str(error)]}) from None
     number = "" if reference.issue is None else f"#{reference.issue}"

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,7 +15,7 @@ from ..errors import GitHubError, RepositoryUnavailable, TrackerError
 from ..tasks import service
 from ..tasks.pagination import Page
 from ..tasks.sorting import DEFAULT_SORT, SORT_COLUMNS
-from . import changes, forms, queries
+from . import forms, queries
 from .blueprint import wants_html, web
 from .forms import Refusal
 from .search_line import read_search, write_search
@@ -86,13 +85,9 @@ def change_rows() -> Any:
 
 @web.get("/web/preview")
 def preview() -> Response:
-    """Return a typed line's fields, and with `repository=true` what GitHub and we know of it."""
+    """Return a typed line's fields, and with `ask=true` what GitHub and we know of it."""
     try:
-        today = date.fromisoformat(request.args.get("today", ""))
-    except ValueError:
-        today = date.today()
-    try:
-        fields = forms.read_line(request.args.get("line", ""), today)
+        fields = forms.read_line(request.args.get("line", ""))
         name = forms.load(fields)["repository"]
     except Refusal as error:
         return jsonify({"message": str(error)})
@@ -125,7 +120,6 @@ def render_list(page: Page | None, **variables: Any) -> str:
         following=following,
         beyond_first="cursor" in request.args,
         views=views(filters),
-        new_changes=changes.has_new(),
         filters=filters,
         search=write_search(filters),
         query=urlencode(filters + queries.order()),
@@ -140,7 +134,7 @@ def render_list(page: Page | None, **variables: Any) -> str:
 
 def views(filters: Sequence[tuple[str, str]]) -> list[tuple[str, str, bool]]:
     """Return the name and the query of each view that is at hand, and whether it is this one."""
-    overdue = (*UNFINISHED, ("due_before", date.today().isoformat()))
+    overdue = (*UNFINISHED, ("due_before", queries.today().isoformat()))
     named = {
         "All": (),
         "Open": UNFINISHED,

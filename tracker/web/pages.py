@@ -12,7 +12,8 @@ from flask import Flask, Response, current_app, redirect, render_template, reque
 
 from ..api import session
 from ..api.security import POLICY
-from . import filters
+from ..tasks.counts import read_overview
+from . import changes, filters, queries
 from .blueprint import wants_html
 from .views import web
 
@@ -43,7 +44,19 @@ def variables() -> dict[str, Any]:
         "root": request.script_root,
         "logged_in": session.is_valid(current_app.config["SETTINGS"].api_tokens),
         "new_key": secrets.token_hex(16),
+        "tabs": tabs,
+        "today": queries.today,
         "here": here(),
+    }
+
+
+def tabs() -> dict[str, str]:
+    """Return the numbers beside the names of the main views."""
+    tasks, repositories = read_overview()
+    return {
+        "tasks": f"{'~' if tasks.estimated else ''}{tasks.number:,}",
+        "repositories": "" if repositories is None else f"{repositories:,}",
+        "changes": changes.count_new(),
     }
 
 

@@ -1,5 +1,7 @@
 """The query of the list's page: the API's own, and what the page adds to it."""
 
+import re
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from flask import request
@@ -42,6 +44,17 @@ def empty_query() -> dict[str, Any]:
 def filters() -> list[tuple[str, str]]:
     """Return the filters of this request's query as they were given."""
     return [pair for pair in request.args.items(multi=True) if pair[0] in FILTERS and pair[1]]
+
+
+def today() -> date:
+    """Return the day where the browser is; before its script has run, where the service is.
+
+    The script keeps the offset from UTC, in minutes, in a cookie.
+    """
+    offset = request.cookies.get("offset", "")
+    if not re.fullmatch("-?[0-9]{1,3}", offset):
+        return date.today()
+    return (datetime.now(timezone.utc) + timedelta(minutes=int(offset))).date()
 
 
 def order() -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const plural = (number, noun = "task") => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 const REPEATS = 4; // requests at a time
+const LIST_AGE = 60000; // milliseconds after which a list is read anew
 const UNDO_MAX = 500; // tasks of which all earlier values are kept
 const WRITABLE = ["title", "description", "status", "priority", "tags", "due_date", "repository", "issue"];
 
@@ -16,9 +17,11 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
-function today() {
-  const now = new Date();
-  return new Date(now - now.getTimezoneOffset() * 60000).toISOString().slice(0, 10);
+// The server says "today" and "late" by the day that it is here.
+function tellClock() {
+  const offset = -new Date().getTimezoneOffset();
+  document.cookie = `offset=${offset}; Path=/; Max-Age=31536000; SameSite=Lax`;
+  return new Date(Date.now() + offset * 60000).toISOString().slice(0, 10) === document.documentElement.dataset.today;
 }
 
 function newKey() {
@@ -134,6 +137,7 @@ const rows = () => $$(".row[data-task]");
 const idOf = (row) => row.dataset.task.split(".")[0];
 const versionOf = (row) => row.dataset.task.split(".")[1];
 let everyMatch = false; // whether all tasks that match are selected, beyond this page
+let read = Date.now(); // when the list was read
 let current = null; // id of the row that the keys are about
 
 // Reads the page anew, and keeps the focus, the selection and what is being edited.
@@ -150,10 +154,12 @@ async function renew() {
   const active = document.activeElement;
   const inside = active && $("#content").contains(active);
   const position = rows().findIndex((row) => row.contains(active) || idOf(row) === current);
-  for (const part of ["#content", ".views"]) {
+  for (const part of ["#content", ".views", "header nav"]) {
     const found = $(part, fresh);
-    if (found) $(part).replaceWith(document.adoptNode(found));
+    if (found && $(part)) $(part).replaceWith(document.adoptNode(found));
   }
+  document.documentElement.dataset.today = fresh.documentElement.dataset.today;
+  read = Date.now();
   for (const box of $$(".row > input")) box.checked = selected.has(box.id);
   for (const [id, editor] of editors) document.getElementById(id)?.append(editor);
   prepareList();
@@ -488,7 +494,7 @@ function prepareAdding() {
     const whole = /^\s*\S+\s/.test(line) || /^https?:/.test(word) || document.activeElement !== input;
     const asks = whole && !known.has(word);
     try {
-      const found = await api("GET", `/web/preview?${new URLSearchParams({ line, today: today(), ask: asks })}`);
+      const found = await api("GET", `/web/preview?${new URLSearchParams({ line, ask: asks })}`);
       if (asks && found.fields) known.set(word, found);
       if (number === latest && line !== sent) preview.replaceChildren(describe(found, known.get(word)));
     } catch (failure) {
@@ -536,7 +542,7 @@ async function add(form, optional) {
   try {
     const line = input.value;
     sent = line;
-    const parsed = await api("GET", `/web/preview?${new URLSearchParams({ line, today: today() })}`);
+    const parsed = await api("GET", `/web/preview?${new URLSearchParams({ line })}`);
     if (!parsed.fields) {
       preview.replaceChildren(element("span", { className: "failure", textContent: parsed.message }));
       return;
@@ -781,6 +787,11 @@ document.addEventListener("submit", (event) => {
   else if (name) statusSelected(status);
 });
 
+// Reads the list anew when someone comes back to it.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && Date.now() - read > LIST_AGE && $("#list, #content")) renew();
+});
+
 // --- The start
 
 const theme = $("#theme");
@@ -803,3 +814,4 @@ if ($("main.task")) prepareEditing($("#edit"), null);
 prepareList();
 prepareAdding();
 markCurrent();
+if (!tellClock() && $("#content")) renew();
