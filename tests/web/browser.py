@@ -3,12 +3,13 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg2
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from helpers import PATIENCE, Service
 
@@ -57,3 +58,31 @@ def window(browser: Browser, service: Service, **options: Any) -> Iterator[Page]
     context.close()
     assert [text for text in opened.problems if EXPECTED not in text] == []
     assert [url for url in opened.urls if not url.startswith(address)] == []
+
+
+@contextmanager
+def away(server: dict[str, Any], database: str) -> Iterator[None]:
+    """Keep the service from a database until the block ends."""
+    with closing(psycopg2.connect(**server)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = %s AND application_name = 'github-task-tracker'",
+            [database],
+        )
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+
+
+def toast(page: Page, text: str) -> None:
+    """Wait until the page says something."""
+    expect(page.locator("#toast")).to_contain_text(text)
+
+
+def focused(page: Page) -> str:
+    """Return the id of the element with the focus, or its name."""
+    found: str = page.evaluate("document.activeElement.id || document.activeElement.tagName")
+    return found

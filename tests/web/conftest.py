@@ -83,6 +83,7 @@ def service(
         "GITHUB_API_BASE": live_github.url,
         "GITHUB_CACHE": str(folder / "cache.sqlite"),
         "GITHUB_TIMEOUT": "2",
+        "FORWARDED_ALLOW_IPS": "127.0.0.1",  # the browser stands in for a proxy, too
     }
     with served(environment, folder / "output") as service:
         yield service

@@ -10,20 +10,13 @@ from playwright.sync_api import Browser, Page, expect
 from helpers import Service
 from tracker.demo.github import GitHub
 
-from .browser import window
+from .browser import focused, toast, window
 
 pytestmark = pytest.mark.slow
+VIEWS = ["/web/repositories", "/web/repositories/pallets/flask", "/web/changes"]
+VIEWS += ["/web/import", "/web/help", "/web/login", "/?q=nothing"]
 Create = Callable[..., dict[str, Any]]
 Stored = Callable[[], list[dict[str, Any]]]
-
-
-def toast(page: Page, text: str) -> None:
-    expect(page.locator("#toast")).to_contain_text(text)
-
-
-def focused(page: Page) -> str:
-    found: str = page.evaluate("document.activeElement.id || document.activeElement.tagName")
-    return found
 
 
 def test_a_task_is_added_with_a_preview_and_undone(
@@ -299,7 +292,7 @@ def test_the_keys_o_and_r_are_about_the_repository(
         page.keyboard.press("o")
     assert opened.value.url == "https://github.com/pallets/flask/issues/12"
     page.keyboard.press("r")
-    toast(page, "Refreshed from GitHub: 1 repository.")
+    toast(page, "Refreshed 1 of 1 from GitHub.")
     assert stored()[0]["metadata_fetched_at"] > task["metadata_fetched_at"]
 
 
@@ -318,7 +311,7 @@ def test_nothing_scrolls_sideways_on_a_telephone(
 ) -> None:
     task = make(title="W" * 200, tags=["x" * 50, "y" * 50], description="z" * 500)
     with window(browser, service, viewport={"width": 360, "height": 640}) as phone:
-        for path in ("/", f"/web/tasks/{task['id']}", "/web/help", "/web/login", "/?nope=1"):
+        for path in ("/", f"/web/tasks/{task['id']}", "/?nope=1", *VIEWS):
             phone.goto(path)
             assert phone.evaluate("document.documentElement.scrollWidth") <= 360, path
 

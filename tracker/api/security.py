@@ -35,7 +35,7 @@ PUBLIC_ENDPOINTS = {"web.login_page", "web.log_in", "web.static_file"}
 CROSS_SITE = "Requests from pages of other sites are refused."
 # Endpoints to which another site may navigate
 PAGES = {"docs.page", "web.list_page", "web.task_page", "web.help_page", "web.login_page"}
-PAGES |= {"web.repositories_page", "web.repository_page", "web.changes_page"}
+PAGES |= {"web.repositories_page", "web.repository_page", "web.changes_page", "web.import_page"}
 
 
 def init_app(app: Flask, settings: Settings) -> None:

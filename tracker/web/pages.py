@@ -45,9 +45,16 @@ def variables() -> dict[str, Any]:
         "logged_in": session.is_valid(current_app.config["SETTINGS"].api_tokens),
         "new_key": secrets.token_hex(16),
         "tabs": tabs,
+        "bookmark": bookmark(),
         "today": queries.today,
         "here": here(),
     }
+
+
+def bookmark() -> str:
+    """Return the URL of a bookmark that opens this service with the address of a page."""
+    address = f"{request.scheme}://{request.host}{url_for('web.list_page')}"
+    return f"javascript:location='{address}?add='+encodeURIComponent(location.href)"
 
 
 def tabs() -> dict[str, str]:

@@ -11,6 +11,7 @@ from ..tasks import repositories, service
 from ..tasks.loader import read_task
 from . import forms
 from .blueprint import wants_html, web
+from .repositories import read_history
 
 
 @web.get("/web/tasks/<task:task_id>")
@@ -61,4 +62,6 @@ def delete_task(task_id: int) -> Any:
 
 def render_task(task: dict[str, Any], **variables: Any) -> str:
     """Return a task's page; `typed` are the values in its form, by default the task's."""
-    return render_template("task.html", task=task, **{"typed": task, "errors": {}, **variables})
+    past = read_history(task["repository"])
+    shown = {"typed": task, "errors": {}, **past, **variables}
+    return render_template("task.html", task=task, **shown)

@@ -1,8 +1,8 @@
-"""Views without data: static files and the help; the others register themselves."""
+"""Views without data: static files, the help and the import; the others register themselves."""
 
 from pathlib import Path
 
-from flask import Response, render_template, request, send_from_directory, url_for
+from flask import Response, current_app, render_template, send_from_directory
 
 from . import changes, lists, login, repositories, task
 from .blueprint import web
@@ -24,5 +24,11 @@ def static_file(name: str) -> Response:
 @web.get("/web/help")
 def help_page() -> str:
     """Return the keys, the search line's language and the bookmark."""
-    origin = f"{request.scheme}://{request.host}"
-    return render_template("help.html", address=origin + url_for("web.list_page"))
+    return render_template("help.html")
+
+
+@web.get("/web/import")
+def import_page() -> str:
+    """Return the form for a file; the script sends it to the API."""
+    base = current_app.config["SETTINGS"].github_api_base
+    return render_template("import.html", stars=f"{base}/users/YOUR-NAME/starred?per_page=100")

@@ -37,14 +37,15 @@ class Failure extends Error {
   }
 }
 
-async function api(method, path, { body, version, key } = {}) {
+async function api(method, path, { body, file, version, key } = {}) {
   const headers = { Accept: "application/json" };
   if (body) headers["Content-Type"] = "application/json";
+  if (file) headers["Content-Type"] = "application/octet-stream";
   if (version) headers["If-Match"] = `"${version}"`;
   if (key) headers["Idempotency-Key"] = key;
   let response;
   try {
-    response = await fetch(root + path, { method, headers, body: body && JSON.stringify(body) });
+    response = await fetch(root + path, { method, headers, body: file || (body && JSON.stringify(body)) });
   } catch {
     throw new Failure("The service can't be reached. Nothing that you typed is lost; try again.");
   }
@@ -109,7 +110,15 @@ function say(text, { undo, failed, link } = {}) {
     toast.append(element("button", { textContent: "Undo", onclick: undoLast }));
   }
   if (link) toast.append(element("a", { textContent: link[0], href: link[1] }));
-  toast.append(element("button", { textContent: "×", ariaLabel: "Close", onclick: () => toast.replaceChildren() }));
+  toast.append(element("button", { textContent: "×", ariaLabel: "Close", onclick: () => settle(toast.replaceChildren()) }));
+  settle();
+}
+
+// Moves the focus to the current row where its element is gone.
+function settle() {
+  if (document.activeElement && document.activeElement !== document.body) return;
+  const row = rows().find((found) => idOf(found) === current);
+  (row ? $(".title", row) : $("#main")).focus({ preventScroll: true });
 }
 
 function fail(failure) {
@@ -121,8 +130,6 @@ function fail(failure) {
 async function undoLast() {
   const undo = undone.pop();
   if (!undo) return say("There is nothing to undo.");
-  const focused = document.activeElement;
-  if (focused && focused.closest("#toast")) ($(".row .title") || $("#main")).focus();
   try {
     say(await undo());
   } catch (failure) {
@@ -259,12 +266,7 @@ async function changeAll({ question, action, method, body, done, differs, fields
   if ((await ask({ title: `${question} ${plural(number)}?`, text, action: `${action} ${plural(number)}` })) === null) return;
   const filters = $("#content").dataset.query || "status=open&status=in_progress&status=done";
   const before = [];
-  let path = undoable ? `/tasks?${filters}&limit=100` : null;
-  while (path) {
-    const page = await api("GET", path);
-    before.push(...page);
-    path = page.link ? `/tasks?${page.link.split("?")[1].split(">")[0]}` : null;
-  }
+  if (undoable) for await (const page of pages(`/tasks?${filters}&limit=100`)) before.push(...page);
   const { changed } = await api(method, `/tasks?${filters}&expect=${number}`, { body });
   const undo = undoable && (async () => undoneText(method === "DELETE"
     ? await each(before, restore)
@@ -339,78 +341,65 @@ async function deleteSelected() {
   await renew();
 }
 
-async function refreshSelected() {
-  const chosen = selectedRows();
-  const byRepository = new Map(chosen.map((row) => [$(".name", row).textContent, idOf(row)]));
-  await refreshTasks([...byRepository]);
-}
+const refreshSelected = () => refresh([...new Set(selectedRows().map((row) => $(".name", row).textContent))]);
 
-// One at a time, as GitHub asks of bulk work; a limit ends it, and is said with its end.
-async function refreshTasks(repositories) {
-  let count = 0;
-  for (const [name, id] of repositories) {
-    if (repositories.length > 1) say(`Refreshing ${count + 1} of ${repositories.length}: ${name} …`);
-    try {
-      await api("POST", `/tasks/${id}/refresh`);
-      count += 1;
-    } catch (failure) {
-      const wait = failure.data?.wait ? ` Try again in ${failure.data.wait} s.` : "";
-      say(`${count} of ${repositories.length} refreshed. ${name}: ${failure.message}${wait}`, { failed: true });
-      return renew();
-    }
-    if (count < repositories.length) await new Promise((resolve) => setTimeout(resolve, 250));
-  }
-  say(`Refreshed from GitHub: ${plural(count, "repositor").replace(/repositors?$/, count === 1 ? "repository" : "repositories")}.`);
-  return renew();
-}
-
-// Refreshes every repository whose metadata are old, after the budget was shown.
-async function refreshOld(button) {
-  const old = new Map();
-  for (const filter of [`fetched_before=${encodeURIComponent(button.dataset.before)}`, "metadata_status=pending"]) {
-    let path = `/repositories?${filter}&limit=100`;
-    while (path) {
-      const page = await api("GET", path);
-      for (const { name } of page) old.set(name, name);
-      const next = (page.link || "").split(",").find((link) => link.includes('rel="next"'));
-      path = next ? `/repositories?${next.split("?")[1].split(">")[0]}` : null;
-    }
-  }
-  if (!old.size) return say("No metadata are old.");
-  const budget = await api("GET", "/rate-limit?ask=true").catch(() => null);
-  const text = budget ? `GitHub allows ${budget.remaining.toLocaleString("en")} more calls until ${clock(budget.resets_at)}.`
-    : "GitHub has not told its limit.";
-  if ((await ask({ title: `Refresh ${old.size} of the repositories?`, text, action: `Refresh ${old.size}` })) === null) return undefined;
+// Refreshes repositories one at a time, as GitHub asks of bulk work. At a limit it says when that ends, and waits.
+async function refresh(names) {
   let stopped = false;
-  const bar = element("progress", { max: old.size, value: 0, ariaLabel: "Refreshed repositories" });
-  const status = element("span");
-  const stop = element("button", { textContent: "Stop", onclick: () => { stopped = true; } });
-  $("#toast").replaceChildren(status, bar, stop);
   const failures = [];
-  for (const name of old.keys()) {
-    let again = true;
-    while (again && !stopped) {
+  const bar = element("progress", { max: names.length, value: 0, ariaLabel: "Refreshed repositories" });
+  const status = element("span");
+  $("#toast").replaceChildren(status, bar, element("button", { textContent: "Stop", onclick: () => { stopped = true; } }));
+  for (const name of names) {
+    if (bar.value) await pause(250);
+    for (let again = true; again && !stopped;) {
       again = false;
-      status.textContent = `${bar.value} of ${old.size}: ${name}`;
+      status.textContent = `Refreshing ${bar.value + 1} of ${names.length}: ${name} …`;
       try {
         await api("POST", `/repositories/${name}/refresh`);
       } catch (failure) {
-        const wait = failure.status === 503 && Number(failure.data.wait);
-        if (!wait) failures.push(`${name}: ${failure.message}`);
-        else {
-          const end = Date.now() + wait * 1000;
+        if (!(failure instanceof Failure)) throw failure;
+        const end = failure.status === 503 && failure.data.wait && Date.now() + failure.data.wait * 1000;
+        if (end && names.length > 1) {
           status.textContent = `${failure.message} It goes on at ${clock(end)}.`;
-          while (!stopped && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 250));
+          while (!stopped && Date.now() < end) await pause(100);
           again = true;
-        }
+        } else failures.push(`${name}: ${failure.message}${end ? ` Try again at ${clock(end)}.` : ""}`);
       }
     }
     if (stopped) break;
     bar.value += 1;
-    await new Promise((resolve) => setTimeout(resolve, 250));
   }
-  say(`${bar.value - failures.length} of ${old.size} refreshed. ${failures.join(" ")}`, { failed: failures.length > 0 });
+  const count = bar.value - failures.length;
+  say([count || !failures.length ? `Refreshed ${count} of ${names.length} from GitHub.` : "", ...failures].join(" "), { failed: failures.length > 0 });
   return renew();
+}
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+// Refreshes every repository whose metadata are old, after the budget was shown.
+async function refreshOld(button) {
+  const old = new Set();
+  for (const filter of [`fetched_before=${button.dataset.before}`, "metadata_status=pending"]) {
+    for await (const page of pages(`/repositories?${filter}&limit=100`)) for (const { name } of page) old.add(name);
+  }
+  if (!old.size) return say("No metadata are old.");
+  const budget = await api("GET", "/rate-limit?ask=true").catch(() => null);
+  const text = budget ? `GitHub allows ${budget.remaining.toLocaleString("en")} more calls until ${clock(budget.resets_at)}; each repository takes one. At the limit it waits.`
+    : "GitHub has not told its limit; if it is reached, the refresh waits.";
+  const number = plural(old.size, "repositor").replace(/ors?$/, old.size === 1 ? "ory" : "ories");
+  if ((await ask({ title: `Refresh ${number}?`, text, action: `Refresh ${number}` })) === null) return undefined;
+  return refresh([...old]);
+}
+
+// Yields each page of a list of the API.
+async function* pages(path) {
+  while (path) {
+    const page = await api("GET", path);
+    yield page;
+    const next = (page.link || "").split(",").find((link) => link.includes('rel="next"'));
+    path = next && path.split("?")[0] + next.slice(next.indexOf("?"), next.indexOf(">"));
+  }
 }
 
 function clock(time) {
@@ -462,10 +451,6 @@ function prepareHelp() {
   box.closest("p").hidden = false;
   box.checked = localStorage.getItem("keys") !== "off";
   box.onchange = () => localStorage.setItem("keys", box.checked ? "on" : "off");
-  $(".bookmark").onclick = (event) => {
-    event.preventDefault();
-    say("Drag this link to your bookmarks.");
-  };
 }
 
 // --- Adding
@@ -574,6 +559,52 @@ async function add(form, optional) {
   } finally {
     delete form.dataset.busy;
   }
+}
+
+// --- Import
+
+function prepareImport() {
+  const form = $("#import");
+  if (!form) return;
+  const outcome = $("#outcome");
+  const button = $("button", form);
+  const text = $("#import-text");
+  const said = (result) => result.invalid.map(({ line, errors, text: bad }) => element("li", {},
+    `Line ${line}: ${Object.values(errors).flat().join(" ")} `, element("bdi", { className: "faint", textContent: bad })));
+  const send = async (dry) => {
+    const file = $("#import-file").files[0] || new Blob([text.value]);
+    button.disabled = true;
+    try {
+      const result = await api("POST", `/tasks/import?skip_invalid=true&dry_run=${dry}`, { file });
+      const left = result.invalid.length + result.more_invalid.length;
+      const without = left ? ` Without ${plural(left, "line")} that can't be read:` : "";
+      if (dry) {
+        const store = element("button", { type: "button", className: "main", textContent: `Import ${plural(result.created)}`, onclick: () => send(false) });
+        outcome.replaceChildren(element("p", {}, `${plural(result.created)} can be imported.${without}`), element("ul", {}, ...said(result)), store);
+        store.disabled = !result.created;
+        store.focus();
+      } else {
+        form.reset();
+        outcome.replaceChildren(element("p", {}, `${plural(result.created)} imported. `,
+          element("a", { href: `${root}/`, textContent: "Show them" }), ", or ",
+          element("a", { href: `${root}/web/repositories?metadata_status=pending`, textContent: "fetch their metadata" }), " from GitHub."));
+        $("a", outcome).focus();
+      }
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      const unknown = !dry && !failure.status ? " It may be imported all the same: look at the list first." : "";
+      outcome.replaceChildren(element("p", { className: "failure" }, failure.message + unknown), element("ul", {}, ...said({ invalid: [], ...failure.data })));
+      if (failure.status === 401) fail(failure);
+    } finally {
+      button.disabled = false;
+    }
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!text.value.trim() && !$("#import-file").files.length) text.focus();
+    else send(true);
+  });
+  form.addEventListener("input", () => outcome.replaceChildren());
 }
 
 // --- Editing
@@ -741,7 +772,7 @@ const ROW_KEYS = {
   e: (row) => edit(row).catch(fail),
   d: (row) => $(".tick", row).click(),
   o: (row) => $(".out", row) && window.open($(".out", row).href, "_blank", "noopener"),
-  r: (row) => refreshTasks([[$(".name", row).textContent, idOf(row)]]),
+  r: (row) => refresh([$(".name", row).textContent]).catch(fail),
 };
 const TASK_KEYS = {
   e: () => $("#edit [name=title]").focus(),
@@ -787,6 +818,13 @@ document.addEventListener("submit", (event) => {
   else if (name) statusSelected(status);
 });
 
+// The policy lets no link run a script: this one is for a bookmark.
+document.addEventListener("click", (event) => {
+  if (!event.target.closest(".bookmark")) return;
+  event.preventDefault();
+  say("Drag this link to your bookmarks.");
+});
+
 // Reads the list anew when someone comes back to it.
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && Date.now() - read > LIST_AGE && $("#list, #content")) renew();
@@ -813,5 +851,6 @@ if ($("main.help")) prepareHelp();
 if ($("main.task")) prepareEditing($("#edit"), null);
 prepareList();
 prepareAdding();
+prepareImport();
 markCurrent();
 if (!tellClock() && $("#content")) renew();
