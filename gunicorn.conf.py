@@ -24,7 +24,7 @@ from tracker import logs, master, presence
 from tracker.api.session import wrong_tokens
 from tracker.config import SettingsError, dotenv_warnings, is_loopback
 from tracker.database import migrations
-from tracker.database.connection import connection_parameters
+from tracker.database.connection import connection_parameters, database_name
 from tracker.database.driver import use_gevent
 from tracker.database.errors import explain, is_wrong_encoding
 from tracker.errors import DatabaseUnavailable, EmbeddedPostgresError, TrackerError
@@ -115,7 +115,8 @@ def when_ready(server: Any) -> None:
         server.log.warning("%s", warning)
     tcp = [listener for listener in server.LISTENERS if listener.FAMILY != socket.AF_UNIX]
     try:
-        presence.announce(*(listener.getsockname()[1] for listener in tcp))
+        addresses = [listener.getsockname()[:2] for listener in tcp]
+        presence.announce(database_name(settings), addresses)
     except OSError as error:
         server.log.warning("The command line can't find this service: %s", error)
     hosts = [listener.getsockname()[0] for listener in tcp]

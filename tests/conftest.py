@@ -161,6 +161,7 @@ def environment(database_url: str, github: GitHub, tmp_path: Path) -> Iterator[d
         "GITHUB_API_BASE": github.url,
         "GITHUB_CACHE": str(tmp_path / "github-cache.sqlite"),
         "GITHUB_TIMEOUT": "2",
+        "XDG_STATE_HOME": str(tmp_path / ".local" / "state"),  # a journal of its own
     }
     clear(database_url)
 

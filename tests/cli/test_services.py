@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from command_line import Tracker
-from helpers import PATIENCE, ROOT, UNSET, copy_project, served
+from helpers import GUNICORN, PATIENCE, ROOT, UNSET, copy_project, served, started, wait_for
+from tracker import presence
+from tracker.config import Settings
+from tracker.database import migrations
 
 TOKEN = "s3cret-token"
 
@@ -114,6 +117,43 @@ def test_another_program_on_our_port_gets_nothing(
         other.setblocking(False)
         with pytest.raises(BlockingIOError):
             other.accept()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.2 on the loopback interface")
+def test_another_address_of_our_port_gets_nothing(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    hidden = {**environment, "HOST": "127.0.0.2", "API_TOKEN": TOKEN}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        started(GUNICORN, hidden, tmp_path / "output", port=other.getsockname()[1]) as service,
+    ):
+        wait_for(lambda: presence.find("127.0.0.2", service.port) is not None)
+        assert presence.find("127.0.0.1", service.port) is None
+        variables = {**environment, "PORT": str(service.port), "API_TOKEN": TOKEN}
+        assert run(ROOT, "list", **variables).returncode == 0
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+
+
+def test_a_service_on_all_addresses_is_found(environment: dict[str, str], tmp_path: Path) -> None:
+    with served({**environment, "HOST": "0.0.0.0"}, tmp_path / "output") as service:
+        for host in ("127.0.0.1", "localhost", "0.0.0.0"):
+            found = run(ROOT, "list", HOST=host, PORT=str(service.port), DATABASE_URL="dbname=none")
+            assert (found.returncode, found.stderr) == (0, "No tasks.\n")
+    assert presence.find("127.0.0.1", service.port) is None
+
+
+def test_each_database_has_its_own_journal(
+    tracker: Tracker, environment: dict[str, str], empty_database_url: str
+) -> None:
+    migrations.upgrade(Settings(database_url=empty_database_url))
+    tracker.add("pallets/flask", "One")
+    alone = {**environment, "PORT": "1"}
+    other = tracker("undo", **alone | {"DATABASE_URL": empty_database_url})
+    assert (other.returncode, other.stderr) == (1, "Nothing to undo.\n")
+    assert tracker("undo", **alone).stderr == "Undid add: 1 task.\n"
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "http://", "http://u:p@x", "http://x?y", "http://x:0"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import click
@@ -22,21 +23,25 @@ def find() -> Client:
     """
     if url := os.environ.get("TRACKER_URL", "").strip():
         return _remote(url, os.environ.get("TRACKER_TOKEN", "").strip() or None)
-    from ..config import ROOT, SettingsError, load_settings
+    from ..config import SettingsError, load_settings
 
     try:
         settings = load_settings()
     except SettingsError as error:
         raise Failure(str(error)) from None
     token = next(iter(settings.api_tokens), None)
-    place = f"{ROOT}:{settings.port}"
-    from ..presence import is_announced
+    from .. import presence
 
-    if is_announced(settings.port):
-        return _closed_at_end(Client(Connection(settings.address), token, place))
+    host = urlsplit(settings.address).hostname or ""
+    if service := presence.find(host, settings.port):
+        address, database = service
+        # Not the host's name: another program may listen on another address of it.
+        url = replace(settings, host=address).address
+        return _closed_at_end(Client(Connection(url), token, database))
+    from ..database.connection import database_name
     from .local import Application
 
-    return _closed_at_end(Client(Application(settings), token, place))
+    return _closed_at_end(Client(Application(settings), token, database_name(settings)))
 
 
 def _closed_at_end(client: Client) -> Client:

@@ -81,6 +81,15 @@ def connection_parameters(settings: Settings) -> dict[str, Any]:
     }
 
 
+def database_name(settings: Settings) -> str:
+    """Return which database the settings name, without its account and password."""
+    if settings.embedded_folder:
+        return settings.database_url
+    parts = psycopg2.extensions.parse_dsn(settings.database_url)
+    host, port = (parts.get(name, "") for name in ("host", "port"))
+    return f"postgresql://{host}:{port}/{parts['dbname']}"
+
+
 @contextmanager
 def connection() -> Iterator[None]:
     """Check out a connection for the block; a nested block shares it.
