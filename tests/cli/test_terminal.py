@@ -1,6 +1,7 @@
 """The verbs on a terminal: tables, colors, questions, and how they end."""
 
 import json
+import os
 import signal
 import subprocess
 from typing import Any
@@ -82,17 +83,40 @@ def test_people_are_told_how_many_there_are(tracker: Tracker) -> None:
     assert len(json.loads(tracker.on_terminal("list", "--json")[1])) == 4
 
 
-@pytest.mark.parametrize("words", [["list", "--json", "--limit", "0"], ["list", "-q"]])
+def unread(tracker: Tracker, *words: str, typed: str = "", all_output: bool = False) -> Any:
+    """Run a command whose output nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        return subprocess.run(
+            tracker.command(*words),
+            cwd=ROOT,
+            env=tracker.environment,
+            input=typed,
+            stdout=closed,
+            stderr=closed if all_output else subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.mark.parametrize("words", [["list", "--json", "--limit", "0"], ["list", "-q"], ["export"]])
 def test_a_closed_pipe_ends_a_list_without_a_traceback(tracker: Tracker, words: list[str]) -> None:
     tracker("add", "-", typed="pallets/flask t\n" * 40)
-    done = subprocess.run(
-        ["sh", "-c", f"{' '.join(tracker.command(*words))} | true"],
-        cwd=ROOT,
-        env=tracker.environment,
-        capture_output=True,
-        text=True,
-    )
+    done = unread(tracker, *words)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("all_output", [False, True])
+def test_a_closed_pipe_stops_no_change(tracker: Tracker, all_output: bool) -> None:
+    lines = "nonsense\n" + "pallets/flask t +a\n" * 3
+    added = unread(tracker, "add", "-", typed=lines, all_output=all_output)
+    ids = tracker("list", "-q").stdout.split()
+    assert (added.returncode, len(ids)) == (2, 3)
+    assert unread(tracker, "start", *ids, all_output=all_output).returncode == 0
+    done = unread(tracker, "done", "--tag", "a", "--yes", all_output=all_output)
+    assert (done.returncode, tracker("list").stdout) == (0, "")
+    if not all_output:
+        assert done.stderr == "3 done. Undo with: tracker undo\n"
 
 
 def connections(pid: int) -> list[Any]:

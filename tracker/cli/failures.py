@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import IO, TYPE_CHECKING, Any
@@ -40,7 +41,8 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message on standard error."""
-        click.echo(f"error: {visible(self.text)}", err=True)
+        with suppress(BrokenPipeError):  # nobody reads it, and the verb goes on
+            click.echo(f"error: {visible(self.text)}", err=True)
 
 
 class Refused(Failure):

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
@@ -74,13 +75,37 @@ class Output:
         return "\t".join(cell(value) for value in plain(row))
 
     def lines(self, rows: Iterable[Row], sentence: Callable[[Row], str], plain: Any) -> None:
-        """Print a sentence for each row on a terminal, and the rows elsewhere."""
+        """Print a sentence for each row on a terminal, and the rows elsewhere, as they come.
 
-        def table(found: list[Row], _: Output) -> None:
-            for row in found:
+        Each row is a change that is made when the row is read. Where the reader of the output has
+        closed its pipe, the others are made all the same.
+        """
+        if self.on_terminal:
+            for row in rows:
                 click.echo(sentence(row))
+            return
+        rows = iter(rows)
+        try:
+            self.rows(_flushed(rows), plain, lambda *_: None)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            discard_output()
+            for _ in rows:
+                pass
 
-        self.rows(rows, plain, table)
+
+def _flushed(rows: Iterable[Row]) -> Iterator[Row]:
+    for row in rows:
+        yield row
+        sys.stdout.flush()
+
+
+def discard_output() -> None:
+    """Print the rest nowhere, since the reader of standard output has closed its pipe."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno()):
+        os.dup2(nowhere, sys.stderr.fileno())
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 class Counted:
@@ -157,7 +182,8 @@ def cell(value: Any) -> str:
 def say(text: str) -> None:
     """Print a message for people on standard error, after the results so far."""
     sys.stdout.flush()
-    click.echo(text, err=True)
+    with suppress(BrokenPipeError):  # nobody reads it, and the verb goes on
+        click.echo(text, err=True)
 
 
 def output_options(function: F) -> F:

@@ -5,7 +5,6 @@ A new verb is a function with `@verb` in the module of its kind, and a line in `
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from .failures import Exit
+from .output import discard_output
 
 MODULES = {
     "add": "writing",
@@ -85,6 +85,17 @@ class Verbs(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_verb")
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb; it is done where the reader of its output has closed the pipe.
+
+        click would exit with 1: https://github.com/pallets/click/blob/8.5.1/src/click/core.py#L1603
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            discard_output()
+            return Exit.DONE
+
 
 verbs = Verbs("tracker", context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -106,14 +117,14 @@ def main(name: str, arguments: list[str]) -> NoReturn:
 def _run(name: str, arguments: list[str]) -> int:
     try:
         result = verbs.main(arguments, prog_name=name, complete_var=COMPLETE, standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # The reader has what it wants. The interpreter's own flush at the end must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            discard_output()  # or the interpreter's own flush at the end would fail
     return result if isinstance(result, int) else Exit.DONE
