@@ -39,11 +39,15 @@ def test_control_characters_are_shown_and_not_obeyed(tracker: Tracker) -> None:
     description = {"description": "first\x1b[2Jline\nsecond\x9bline"}
     tracker.service.call("PATCH", f"/tasks/{number}", json=description)
     formats = [["list", each] for each in ("--json", "--jsonl", "--csv")]
-    for words in (["list"], *formats, ["show", number], ["done", number]):
+    exports = [["export"], ["export", "--format", "csv"]]
+    for words in (["list"], *formats, *exports, ["show", number], ["done", number]):
         _, screen = tracker.on_terminal(*words)
         assert "\\u202egnp" in screen
         assert not {"\x1b", "\x9b", "\u202e"} & set(screen)
     assert "first\\x1b[2Jline\nsecond\\x9bline" in tracker.on_terminal("show", number)[1]
+    _, screen = tracker.on_terminal("export")
+    assert json.loads(screen) == json.loads(tracker("export").stdout)
+    assert "\u202egnp" in tracker("export").stdout
 
 
 def test_colors_follow_the_terminal_and_the_options(tracker: Tracker) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..tasks.phrases import visible
+from ..tasks.phrases import visible, visible_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = dict[str, Any]
@@ -128,9 +128,16 @@ def dump(value: Any) -> str:
     """
     ascii_only = (sys.stdout.encoding or "ascii").lower() not in {"utf-8", "utf8"}
     text = json.dumps(value, ensure_ascii=ascii_only)
-    if sys.stdout.isatty() and not text.isprintable():
-        text = "".join(sign if visible(sign) == sign else f"\\u{ord(sign):04x}" for sign in text)
-    return text
+    return visible_json(text) if sys.stdout.isatty() else text
+
+
+def visible_json(text: str) -> str:
+    """Return JSON with control characters escaped as JSON does it, but for the ends of lines."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign == "\n" or visible(sign) == sign else f"\\u{ord(sign):04x}" for sign in text
+    )
 
 
 def print_array(rows: Iterable[Row]) -> None:
@@ -153,7 +160,7 @@ def print_csv(rows: Iterable[Row]) -> None:
             writer.writerow(row)
         cells = [spreadsheet_cell(value) for value in row.values()]
         if on_terminal:
-            cells = ["\n".join(map(visible, text.split("\n"))) for text in cells]
+            cells = list(map(visible_lines, cells))
         writer.writerow(cells)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import stat
@@ -14,12 +15,12 @@ from typing import IO, Any
 
 import click
 
-from ..tasks.phrases import count, visible
+from ..tasks.phrases import count, visible, visible_lines
 from . import services
 from .client import Client
 from .failures import Exit, Failure, Refused, field_errors, problem
 from .filters import filter_options
-from .output import dump, say
+from .output import dump, say, visible_json
 from .progress import Progress
 from .verbs import verb
 
@@ -66,14 +67,30 @@ def _write(client: Client, query: dict[str, Any], kind: str, output: IO[bytes]) 
     head.read()
     asked = {**query, "format": kind} if kind != "jsonl" else query
     lines = 0
-    shown = not output.isatty()
-    with Progress("Exporting", total if kind == "jsonl" else None, quiet=not shown) as progress:
+    on_screen = output.isatty()
+    write = Screen(output, kind).write if on_screen else output.write
+    with Progress("Exporting", total if kind == "jsonl" else None, quiet=on_screen) as progress:
         for chunk in client.send("GET", "/tasks/export", asked).chunks():
-            output.write(chunk)
+            write(chunk)
             progress.advance(found := chunk.count(b"\n"))
             lines += found
     output.flush()
     return lines
+
+
+class Screen:
+    """A terminal, on which the control characters of an export are shown and not obeyed."""
+
+    def __init__(self, output: IO[bytes], kind: str) -> None:
+        self._output = output
+        self._visible = visible_lines if kind == "csv" else visible_json
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        self._decode = io.IncrementalNewlineDecoder(decoder, translate=True).decode
+
+    def write(self, chunk: bytes) -> None:
+        """Print the next part of the export."""
+        text = self._visible(self._decode(chunk))
+        self._output.write(text.encode(sys.stdout.encoding, "replace"))
 
 
 @contextmanager

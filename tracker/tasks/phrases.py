@@ -25,6 +25,11 @@ def _escape(sign: str) -> str:
     return sign
 
 
+def visible_lines(text: str) -> str:
+    """Return the text with control characters escaped, but for the ends of its lines."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
 def count(number: int, noun: str) -> str:
     """Return a number with its noun, such as `1 task` and `2,000 tasks`."""
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
