@@ -3,19 +3,57 @@
 import json
 from datetime import date, timedelta
 
+import click
 import pytest
+from marshmallow.fields import List
 
 from command_line import Tracker
-from tracker.cli.filters import FILTERS as FLAGS
+from tracker.api.change_schemas import FeedQuerySchema
+from tracker.cli.filters import KINDS
 from tracker.cli.verbs import MODULES, verbs
-from tracker.tasks.filters import FILTERS
+from tracker.database.changes import ChangeKind
+from tracker.tasks.filters import FILTERS, Filter
+from tracker.tasks.repository_filters import REPOSITORY_FILTERS
 
 
-def test_each_filter_of_the_api_is_an_option() -> None:
-    assert list(FLAGS) == list(FILTERS)
-    assert {name for name, (_, repeats, _) in FLAGS.items() if repeats} == {
-        name for name, declared in FILTERS.items() if declared.repeats
+def repeating(filters: dict[str, Filter]) -> dict[str, bool]:
+    return {name: declared.repeats > 0 for name, declared in filters.items()}
+
+
+CHANGES = {
+    name: isinstance(field, List)
+    for name, field in FeedQuerySchema().fields.items()
+    if name != "limit"
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "filters"),
+    [
+        *((name, repeating(FILTERS)) for name in ("list", "done", "refresh", "export")),
+        ("repos", repeating(REPOSITORY_FILTERS)),
+        ("changes", CHANGES),
+    ],
+)
+def test_each_filter_of_the_api_is_an_option(name: str, filters: dict[str, bool]) -> None:
+    command = verbs.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    options = {
+        option.name: option.multiple
+        for option in command.params
+        if isinstance(option, click.Option) and not option.expose_value
     }
+    assert options == filters
+
+
+def test_each_kind_of_change_can_be_chosen() -> None:
+    assert list(KINDS) == [kind.value for kind in ChangeKind]
+
+
+def test_repositories_are_filtered_by_their_last_refresh(tracker: Tracker) -> None:
+    tracker.add("pallets/flask", "One")
+    assert tracker("repos", "-q", "--fetched-before", "1h").stdout == ""
+    assert tracker("repos", "-q", "--fetched-before", "tomorrow").stdout == "pallets/flask\n"
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -103,6 +103,16 @@ FILTERS: dict[str, tuple[Any, bool, str]] = {
     "completed_after": (Moment(), False, "Completed after this time."),
     "q": (str, False, "With these words, by their beginning."),
 }
+KINDS = (
+    *("renamed", "archived", "unarchived", "unavailable", "available"),
+    *("license", "visibility"),
+)
+# Those of repositories and of changes; the names that they share with tasks' are above.
+OTHERS: dict[str, tuple[Any, bool, str]] = {
+    "fetched_before": (Moment(), False, "With metadata that GitHub last confirmed before then."),
+    "since": (Moment(), False, "Seen at this time or later."),
+    "kind": (click.Choice(KINDS), True, "Of this kind; repeat for any of several."),
+}
 
 
 @dataclass
@@ -136,7 +146,7 @@ class Selection:
 
 
 def filter_options(*names: str) -> Callable[[F], F]:
-    """Return a decorator that adds an option for these filters, or for all of them.
+    """Return a decorator that adds an option for these filters, or for all those of tasks.
 
     The values are in the context's `meta["query"]`.
     """
@@ -150,7 +160,7 @@ def filter_options(*names: str) -> Callable[[F], F]:
 
     def add(function: F) -> F:
         for name in reversed(names or tuple(FILTERS)):
-            kind, repeats, text = FILTERS[name]
+            kind, repeats, text = (FILTERS | OTHERS)[name]
             options: dict[str, Any] = {"type": kind, "multiple": repeats, "help": text}
             if kind is bool:
                 options |= {"metavar": "[true|false]"}

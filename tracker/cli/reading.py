@@ -12,7 +12,7 @@ from ..tasks.phrases import count, visible
 from . import services
 from .client import Client
 from .failures import Failure
-from .filters import UNFINISHED, Moment, Selection, filter_options, selection_options
+from .filters import UNFINISHED, Selection, filter_options, selection_options
 from .output import Output, Row, output_options, say
 from .verbs import verb
 
@@ -166,17 +166,13 @@ def open_verb(selection: Selection, printed: bool) -> None:
 
 
 @verb("changes", "changes", "changes --since 7d", "changes --kind archived --jsonl")
-@click.option("--since", type=Moment(), metavar="TIME", help="Only those seen since then.")
-@click.option("--repository", help="Only those of this repository.")
-@click.option("--kind", multiple=True, help="Only those of this kind; repeat for several.")
+@filter_options("since", "repository", "kind")
 @limit_option
 @output_options
-def changes_verb(
-    since: str | None, repository: str | None, kind: tuple[str, ...], limit: int, output: Output
-) -> None:
+def changes_verb(limit: int, output: Output) -> None:
     """List what GitHub changed in the repositories: renamed, archived, gone and so on."""
-    query = {"since": since, "repository": repository, "kind": kind}
-    pages = Pages(services.find(), "/changes", {k: v for k, v in query.items() if v}, limit)
+    query = click.get_current_context().meta.get("query", {})
+    pages = Pages(services.find(), "/changes", query, limit)
     names = ("seen_at", "repository", "kind", "before", "after")
 
     def table(found: list[Row], output: Output) -> None:
@@ -189,7 +185,7 @@ def changes_verb(
 
 
 @verb("repos", "repos --sort -stars", "repos --archived true", "repos --jsonl --limit 0")
-@filter_options("language", "metadata_status", "archived", "pushed_before")
+@filter_options("archived", "language", "metadata_status", "pushed_before", "fetched_before")
 @click.option("--sort", metavar="FIELD", help="name, stars, pushed_at or metadata_fetched_at.")
 @limit_option
 @output_options
