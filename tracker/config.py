@@ -99,7 +99,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def is_loopback(host: str) -> bool:
     """Return whether only programs on this machine can connect to the address."""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    return host in {"localhost", "::1"} or re.fullmatch(r"127(\.[0-9]+){3}", host) is not None
 
 
 def dotenv_warnings() -> list[str]:

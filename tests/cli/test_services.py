@@ -163,6 +163,29 @@ def test_a_wrong_address_is_refused(project: Path, url: str) -> None:
     assert done.stderr.startswith("error: TRACKER_URL takes an http or https URL")
 
 
+@pytest.mark.parametrize(
+    ("url", "token", "warning"),
+    [
+        ("http://127.0.0.1:{port}", TOKEN, ""),
+        ("http://localhost:{port}", TOKEN, ""),
+        ("http://0.0.0.0:{port}", TOKEN, "the token and the tasks"),
+        ("http://0.0.0.0:{port}", "", "the tasks"),
+        ("http://127.0.0.1.a..b", "", "the tasks"),
+        ("https://a..b", TOKEN, ""),
+    ],
+)
+def test_http_beyond_this_machine_is_warned_of(
+    tracker: Tracker, url: str, token: str, warning: str
+) -> None:
+    address = url.format(port=tracker.service.port)
+    done = tracker("list", TRACKER_URL=address, TRACKER_TOKEN=token)
+    said = f"warning: {warning} cross the network unencrypted; use https\n"
+    assert [line for line in done.stderr.splitlines(True) if "warning" in line] == (
+        [said] if warning else []
+    )
+    assert TOKEN not in done.stderr
+
+
 def test_a_token_follows_no_redirect(project: Path) -> None:
     head = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     done, seen = answered(project, head)
