@@ -1,6 +1,7 @@
 """The daily verbs in pipes: what they change, print and return."""
 
 import json
+import subprocess
 from datetime import date, timedelta
 
 import click
@@ -8,6 +9,7 @@ import pytest
 from marshmallow.fields import List
 
 from command_line import Tracker
+from helpers import ROOT
 from tracker.api.change_schemas import FeedQuerySchema
 from tracker.cli.filters import KINDS
 from tracker.cli.verbs import MODULES, verbs
@@ -80,6 +82,46 @@ def test_a_task_is_added_with_its_tokens(tracker: Tracker) -> None:
 def test_words_after_two_hyphens_are_text(tracker: Tracker) -> None:
     number = tracker.add("pallets/flask", "--", "--json", "+1", "--", "due:x")
     assert tracker.task(number)["title"] == "--json +1 -- due:x"
+
+
+def test_two_hyphens_may_precede_the_repository(tracker: Tracker) -> None:
+    number = tracker.add("--", "pallets/flask", "--json", "+1")
+    assert tracker.task(number)["title"] == "--json +1"
+    alone = tracker("add", "--")
+    assert alone.returncode == 2
+    assert alone.stderr.endswith("Error: Missing argument 'REPOSITORY'.\n")
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_line_in_another_encoding_is_told_by_its_number(tracker: Tracker, locale: str) -> None:
+    lines = "pallets/flask Gr\udcf6\udcdfe\nmoby/moby Größe\n".encode(errors="surrogateescape")
+    done = subprocess.run(
+        tracker.command("add", "-"),
+        cwd=ROOT,
+        env=tracker.environment | {"LC_ALL": locale},
+        input=lines,
+        capture_output=True,
+    )
+    refused = b"error: line 1: the text is not valid UTF-8; convert it with iconv\n"
+    assert (done.returncode, done.stderr) == (2, refused)
+    assert done.stdout.decode().endswith("\tGröße\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["1", "--priority", "high"], "to change a field, take --set-priority\n"),
+        (["1", "--tag", "a"], "to change a field, take --add-tag\n"),
+        (["1", "--owner", "a"], "take ids or filters, not both\n"),
+        (["1", "--due", "fri"], "for days take --due-before and --due-after\n"),
+        (["1", "--title", "a"], "Did you mean '--set-title'?\n"),
+        (["--created-after", "soon"], "or 7d for a week ago\n"),
+    ],
+)
+def test_a_wrong_option_names_the_right_one(tracker: Tracker, words: list[str], said: str) -> None:
+    done = tracker("edit", *words)
+    assert done.returncode == 2
+    assert done.stderr.endswith(said)
 
 
 def test_lines_of_standard_input_become_tasks(tracker: Tracker) -> None:
@@ -197,7 +239,7 @@ def test_one_failed_id_does_not_keep_the_others(tracker: Tracker) -> None:
 @pytest.mark.parametrize(
     ("words", "changed", "said"),
     [
-        (["list", "--tag", "\udce9"], {}, "arguments are not valid text in this locale"),
+        (["list", "--tag", "\udce9"], {}, "the text is not valid UTF-8"),
         (["list"], {"TRACKER_URL": "http://a..b"}, "http://a..b is not a valid URL"),
         (
             ["list", "--created-after", "0001-01-01"],

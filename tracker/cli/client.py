@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as jsonlib
 import os
 import select
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -19,6 +20,7 @@ from .failures import Exit, Failure, Refused
 TIMEOUT = 60.0  # seconds without a byte; the service gives GitHub less
 CHUNK = 64 * 1024  # bytes
 JSON = {"Accept": "application/json"}
+NOT_TEXT = f"the text is not valid {sys.getfilesystemencoding().upper()}; convert it with iconv"
 
 
 class Body(Protocol):
@@ -146,15 +148,15 @@ class Client:
             Refused: it is none.
             Failure: there is no response.
         """
-        try:
-            target = f"{path}?{urlencode(query, doseq=True)}" if query else path
-        except UnicodeEncodeError:
-            raise Failure("arguments are not valid text in this locale", Exit.USAGE) from None
         sent = {**self._headers, **(headers or {})}
         content: bytes | IO[bytes] | None = body
-        if json is not None:
-            content = jsonlib.dumps(json).encode()
-            sent["Content-Type"] = "application/json"
+        try:
+            target = f"{path}?{urlencode(query, doseq=True)}" if query else path
+            if json is not None:
+                content = jsonlib.dumps(json, ensure_ascii=False).encode()
+                sent["Content-Type"] = "application/json"
+        except UnicodeEncodeError:  # bytes that Python could not decode
+            raise Failure(NOT_TEXT, Exit.USAGE) from None
         response = self.transport.send(method, target, content, sent)
         if not 200 <= response.status < 300:
             raise Refused(response)

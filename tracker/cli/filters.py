@@ -17,6 +17,7 @@ from .client import Client
 F = TypeVar("F", bound=Callable[..., Any])
 STATUSES = ("open", "in_progress", "done")
 UNFINISHED = ("open", "in_progress")
+TIME = "a date such as 2026-12-01, a time such as 2026-12-01T09:30:00Z, or 7d for a week ago"
 
 
 class Day(click.ParamType[str]):
@@ -54,14 +55,24 @@ class Moment(click.ParamType[str]):
             pass
         try:
             day = parse_when(value, date.today())
-        except ValueError as error:
-            self.fail(f"{error}, a time, or a duration ago such as 7d")
+        except ValueError:
+            day = None
         if day is None:
-            self.fail("none is no time")
+            self.fail(f"{value!r} is no time; use {TIME}")
         try:
             return datetime.combine(day, time()).astimezone().isoformat()
         except (OverflowError, ValueError):
             self.fail(f"{value} is out of range")
+
+
+class NoDay(click.Choice[str]):
+    """The word `none`."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Return the word; a date belongs to other options."""
+        if value != "none":
+            self.fail(f"{value!r} is not none; for days take --due-before and --due-after")
+        return str(value)
 
 
 class Id(click.ParamType[int]):
@@ -94,7 +105,7 @@ FILTERS: dict[str, tuple[Any, bool, str]] = {
         True,
         "With metadata in this state; repeat.",
     ),
-    "due": (click.Choice(["none"]), False, "Without a due date."),
+    "due": (NoDay(["none"]), False, "Without a due date."),
     "due_before": (Day(), False, "Due before this day."),
     "due_after": (Day(), False, "Due after this day."),
     "created_after": (Moment(), False, "Created after this time."),
@@ -173,14 +184,24 @@ def filter_options(*names: str) -> Callable[[F], F]:
     return add
 
 
+def _remedy(command: click.Command, query: dict[str, Any]) -> str:
+    """Return which options change the fields that these filters are about."""
+    known = {name for parameter in command.params for name in parameter.opts}
+    wanted = ["--add-tag" if name == "tag" else f"--set-{name}" for name in query]
+    found = [option for option in wanted if option in known]
+    return f"; to change a field, take {', '.join(found)}" if found else ""
+
+
 def selection_options(function: F) -> F:
     """Add ids and filters; the function gets them as its parameter `selection`."""
 
     @wraps(function)
     def run(ids: tuple[int, ...], every: bool, **options: Any) -> Any:
-        query = click.get_current_context().meta.get("query", {})
+        context = click.get_current_context()
+        query = context.meta.get("query", {})
         if ids and (query or every):
-            raise click.UsageError("take ids or filters, not both")
+            remedy = _remedy(context.command, query)
+            raise click.UsageError(f"take ids or filters, not both{remedy}")
         return function(selection=Selection(ids, query, every), **options)
 
     text = "Whatever the status; without it, finished tasks are left out."

@@ -107,6 +107,8 @@ def program() -> str:
 
 def main(name: str, arguments: list[str]) -> NoReturn:
     """Run a verb, and exit with one of the codes in `Exit`."""
+    if sys.stdin:
+        sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     for stream in (sys.stdout, sys.stderr):
         # A sign that the locale lacks must not end a list in the middle.
         errors = "replace" if stream.isatty() else "backslashreplace"

@@ -63,6 +63,10 @@ def add_verb(
 
     With - instead of a repository, each line of standard input is a task.
     """
+    if repository == END and words:  # all words are text, the repository too
+        repository, words = words[0], (END, *words[1:])
+    if repository == END:
+        raise click.UsageError("Missing argument 'REPOSITORY'.")
     if repository == "-" and words:
         raise click.UsageError("with -, standard input has the titles")
     set_fields = {name: value for name, value in fields.items() if value is not None}
