@@ -99,8 +99,22 @@ def main(arguments: "list[str]") -> None:
     with suppress(FileNotFoundError):  # the folder has been removed
         os.environ["TRACKER_CWD"] = str(Path.cwd())  # where relative paths in arguments start
     os.chdir(ROOT)
-    sys.stdout.flush()
+    if sys.stdout:
+        sys.stdout.flush()
+    open_closed_streams()
     os.execv(PYTHON, [str(PYTHON), *command])
+
+
+def open_closed_streams() -> None:
+    """Open each standard stream that is closed; else a socket or a database would get its number.
+
+    Python has None for a closed stream, which most of its users do not expect.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def parse(arguments: "list[str]") -> "list[str]":

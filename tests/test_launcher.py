@@ -133,6 +133,17 @@ def test_commands_go_to_the_package_and_tests_to_pytest(folder: Path) -> None:
     assert launch(folder, "test").stderr == launch(folder).stderr == ""
 
 
+@pytest.mark.parametrize("stream", [0, 1, 2])
+def test_a_closed_standard_stream_is_an_empty_one(folder: Path, stream: int) -> None:
+    (folder / "tracker" / "cli.py").write_text(
+        f"import os; os.fstat({stream}); open('seen', 'w').close()"
+    )
+    command = f"exec {stream}<&-; exec {program(folder)} list"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (folder / "seen").exists()
+
+
 def test_a_command_learns_the_folder_of_the_caller(folder: Path, tmp_path: Path) -> None:
     (folder / "tracker" / "cli.py").write_text("import os; print(os.environ['TRACKER_CWD'])")
     assert launch(folder, "db", cwd=str(tmp_path)).stdout == f"{tmp_path}\n"
