@@ -18,8 +18,9 @@ class Relay(ThreadingHTTPServer):
         self.service = service
         self.status: int | None = None  # in place of the response to a change; 0: none at all
         self.after = 0  # changes that get their response before
-        self.after_list: Callable[[], None] | None = None  # called once, after a list is read
+        self.after_list: Callable[[], object] | None = None  # called once, after a list is read
         self.refusals = 0  # changes that get 409 first
+        self.reads = 0
 
 
 class RelayHandler(BaseHTTPRequestHandler):
@@ -29,7 +30,8 @@ class RelayHandler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         changes = self.command != "GET"
         status = self.server.status if changes else None
-        if status and changes and self.server.after:
+        self.server.reads += not changes
+        if changes and status is not None and self.server.after:
             self.server.after -= 1
             status = None
         if changes and self.server.refusals:
@@ -142,6 +144,67 @@ def test_an_undo_cut_short_goes_on(tracker: Tracker, relay: Relay) -> None:
     assert [(task["title"], task["priority"]) for task in tasks] == [
         (title, "normal") for title in "abc"
     ]
+
+
+def test_an_import_whose_response_is_lost_is_not_repeated(
+    tracker: Tracker, relay: Relay, gone: str
+) -> None:
+    number = tracker.add(gone, "One")
+    twin = tracker.add(gone, "One")
+    del tracker.github.repositories[gone]
+    tracker("refresh", str(number))
+    tracker("rm", str(number))
+    relay.status, relay.after = 0, 1
+    assert tracker("undo").returncode == 5
+    relay.status = None
+    done = tracker("undo")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "Undid rm: 1 task.")
+    ids = tracker("list", "-q", "--sort", "created_at").stdout.split()
+    assert ids[0] == str(twin)
+    assert len(ids) == 2
+    assert done.stderr.startswith(f"#{number} is back as #{ids[1]}: ")
+
+
+def many(tracker: Tracker, *words: str) -> list[int]:
+    """Create eight tasks with the tag `a`, and run a command for them."""
+    done = tracker("add", "-", "-q", typed="".join(f"pallets/flask {n} +a\n" for n in range(8)))
+    assert tracker(*words, "--tag", "a", "--yes").returncode == 0
+    return [int(number) for number in done.stdout.split()]
+
+
+def test_many_tasks_are_read_in_pages(tracker: Tracker, relay: Relay) -> None:
+    numbers = many(tracker, "done")
+    assert relay.reads == 2  # before the change, and after it
+    path = "/tasks/{}"
+    tracker.service.call("PATCH", path.format(numbers[2]), json={"title": "Theirs"})
+    tracker.service.call("DELETE", path.format(numbers[4]))
+    relay.reads = 0
+    relay.after_list = lambda: tracker.service.call(
+        "PATCH", path.format(numbers[6]), json={"title": "Too late"}
+    )
+    done = tracker("undo")
+    assert done.returncode == 3
+    *left, end = done.stderr.splitlines()
+    assert [line.partition(" · ")[0] for line in left] == [
+        f"#{numbers[6]} was changed since, and is left: #{numbers[6]} Too late",
+        f"#{numbers[4]} is gone",
+        f"#{numbers[2]} was changed since, and is left: #{numbers[2]} Theirs",
+    ]
+    assert end == "Undid done: 5 tasks."
+    assert relay.reads == 3  # a page, the deleted task, and the one that has changed since
+    assert len(tracker("list", "-q").stdout.split()) == 5
+
+
+def test_an_undo_of_many_that_is_cut_short_goes_on(tracker: Tracker, relay: Relay) -> None:
+    many(tracker, "edit", "--set-priority", "high")
+    assert tracker("done", "--tag", "a", "--yes").returncode == 0
+    relay.status, relay.after = 503, 3
+    cut = tracker("undo")
+    assert (cut.returncode, "5 tasks left; undo again to go on.\n" in cut.stderr) == (5, True)
+    relay.status = None
+    assert tracker("undo").stderr == "Undid done: 5 tasks.\n"
+    assert tracker("undo").stderr == "Undid edit: 8 tasks.\n"
+    assert len(tracker("list", "-q", "--priority", "normal").stdout.split()) == 8
 
 
 @pytest.mark.parametrize("other", [{"tags": ["a"]}, {"title": "Theirs"}])

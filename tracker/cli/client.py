@@ -11,9 +11,11 @@ import select
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from threading import local
 from typing import IO, Any, Protocol
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from .failures import Exit, Failure, Refused
 
@@ -78,19 +80,26 @@ class Transport(Protocol):
     ) -> Response:
         """Send a request and return its response."""
 
+    parallel: int  # requests at a time, each in a thread
+
     def close(self) -> None:
         """Release what is held."""
 
 
 class Connection:
-    """HTTP over one kept connection."""
+    """HTTP over one kept connection for each thread."""
+
+    parallel = 4
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._url = url.rstrip("/")
         self._prefix = parts.path.rstrip("/")
-        self._connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+        self._new = partial(kind, parts.hostname or "", parts.port, timeout=TIMEOUT)
+        self._new()  # which raises for an invalid host
+        self._kept = local()
+        self._all: list[HTTPConnection] = []
 
     def send(
         self, method: str, target: str, body: bytes | IO[bytes] | None, headers: dict[str, str]
@@ -99,7 +108,7 @@ class Connection:
 
         Only a request that may be repeated is: a read, or one that has its key.
         """
-        connection = self._connection
+        connection = self._thread_connection()
         if connection.sock and select.select([connection.sock], [], [], 0)[0]:
             # Input without a request is the end of an idle connection, or follows a broken one.
             connection.close()
@@ -118,9 +127,17 @@ class Connection:
             raise Failure(f"{self._url} can't be reached: {reason(error)}", Exit.LATER) from None
         return Response(response.status, response.getheaders(), response)
 
+    def _thread_connection(self) -> HTTPConnection:
+        if not hasattr(self._kept, "connection"):
+            self._kept.connection = self._new()
+            self._all.append(self._kept.connection)
+        connection: HTTPConnection = self._kept.connection
+        return connection
+
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connections."""
+        for connection in self._all:
+            connection.close()
 
 
 class Client:
@@ -223,11 +240,6 @@ def next_cursor(page: Response) -> str | None:
         if 'rel="next"' in parameters:
             return parse_qs(urlsplit(url).query)["cursor"][0]
     return None
-
-
-def repository_path(name: str) -> str:
-    """Return the path of a repository."""
-    return "/repositories/" + quote(name, safe="/")
 
 
 def reason(error: BaseException) -> str:

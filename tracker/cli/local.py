@@ -26,6 +26,8 @@ from .failures import Exit, Failure
 class Application:
     """The WSGI application, with the embedded PostgreSQL started for it."""
 
+    parallel = 1
+
     def __init__(self, settings: Settings) -> None:
         # A response has the reason of a failure; the log would repeat it.
         logging.config.dictConfig(logs.configuration(replace(settings, log_level="error")))

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import quote
 
 import click
 
 from ..tasks.phrases import ago, count, describe_change, local, parse_time, span, visible
 from . import services
-from .client import Client, repository_path
+from .client import Client
 from .failures import Exit, Failure, Refused, retry_after
 from .filters import Id, filter_options
 from .output import say
@@ -192,7 +193,7 @@ class Run:
         """Refresh one repository, and wait at GitHub's limit if that is wanted."""
         while not self._stopped:
             try:
-                self._client.send("POST", f"{repository_path(name)}/refresh").read()
+                self._client.send("POST", f"/repositories/{quote(name)}/refresh").read()
             except Refused as error:
                 if error.reason == "github_rate_limited":
                     self._at_limit(float(retry_after(error.response) or 60))

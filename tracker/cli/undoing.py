@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from ..tasks.phrases import count, sentence, visible
@@ -13,6 +16,7 @@ from .failures import FATAL, Exit, Refused
 from .journal import UNKNOWN, Entry, last, restored
 from .output import say
 from .progress import Progress
+from .reread import reread
 from .verbs import verb
 
 # What the user sets in a task; a deleted one is created again with it.
@@ -36,19 +40,29 @@ def undo_verb() -> int:
         return Exit.REFUSED
     path, command, entries = found
     undo = Undo(client, path.stem)
-    over = 0
     try:
-        with Progress("Undoing", len(entries)) as progress:
-            for entry in entries:
-                undo.one(entry)
-                over += 1
-                progress.advance()
+        undo.all(entries)
     finally:
-        restored(path, entries[over:], undo.restored)
-        if over < len(entries):
-            say(f"{count(len(entries) - over, 'task')} left; undo again to go on.")
-    say(f"Undid {command}: {count(undo.undone, 'task')}.")
-    return Exit.CHANGED if undo.left else Exit.DONE
+        unfinished = [entry for entry in entries if entry["id"] not in undo.outcomes]
+        outcomes = [undo.outcomes[e["id"]] for e in entries if e["id"] in undo.outcomes]
+        restored(path, unfinished, [outcome.restored for outcome in outcomes if outcome.restored])
+        for outcome in outcomes:
+            if outcome.message:
+                say(outcome.message)
+        if unfinished:
+            say(f"{count(len(unfinished), 'task')} left; undo again to go on.")
+    say(f"Undid {command}: {count(sum(outcome.undone for outcome in outcomes), 'task')}.")
+    return Exit.CHANGED if any(outcome.left for outcome in outcomes) else Exit.DONE
+
+
+@dataclass
+class Outcome:
+    """What has become of a task."""
+
+    message: str = ""
+    undone: bool = False
+    left: bool = False  # as it is
+    restored: tuple[Entry, Entry] | None = None  # the task as it was, and as it is now
 
 
 class Undo:
@@ -56,57 +70,72 @@ class Undo:
 
     def __init__(self, client: Client, command: str) -> None:
         self._client, self._command = client, command
-        self.undone = self.left = 0
-        self.restored: list[tuple[Entry, Entry]] = []  # each task as it was, and as it is now
+        self._now: dict[int, Entry] = {}  # tasks that were read in pages
+        self.outcomes: dict[int, Outcome] = {}  # by the task's id, as soon as there is one
 
-    def one(self, entry: Entry) -> None:
-        """Put a task back, or say why it is left as it is.
+    def all(self, entries: list[Entry]) -> None:
+        """Put the tasks back, a few at a time; after a failure no further one is begun.
 
         Raises:
             Failure: another attempt may succeed.
         """
+        new = any(entry["before"] and entry["fields"] is None for entry in entries)
+        # Tasks that are created again get their ids in the order of the journal.
+        workers = 1 if new else self._client.transport.parallel
+        if not new:
+            ids = [entry["id"] for entry in entries]
+            self._now = reread(self._client, ids, max(map(latest, entries)))
+        with Progress("Undoing", len(entries)) as progress, ThreadPoolExecutor(workers) as pool:
+            try:
+                for _ in pool.map(self._one, entries):
+                    progress.advance()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _one(self, entry: Entry) -> None:
+        """Put a task back, or record why it is left as it is."""
         try:
-            self._put_back(entry)
+            outcome = self._put_back(entry)
         except Refused as error:
             status = error.response.status
             if error.exit_code in FATAL or status >= UNKNOWN or status == TOO_MANY:
                 raise
-            self._leave(f"#{entry['id']} is left: {error.text}")
+            outcome = Outcome(f"#{entry['id']} is left: {error.text}", left=True)
+        self.outcomes[entry["id"]] = outcome
 
-    def _put_back(self, entry: Entry) -> None:
+    def _put_back(self, entry: Entry) -> Outcome:
         number, before = entry["id"], entry["before"]
         deleted = before is not None and entry["fields"] is None
+        read_in_page = self._now.pop(number, None)
         try:
-            task = self._client.task(number)
+            task = read_in_page or self._client.task(number)
         except Refused as error:
             if error.response.status != 404:
                 raise
             if deleted:
-                self._create_again(before)
-            elif before is not None:
-                self._leave(f"#{number} is gone")
-            return
+                return self._create_again(before)
+            gone = Outcome(f"#{number} is gone", left=True)
+            return Outcome() if before is None else gone
         if task["created_at"] != entry["created_at"]:
-            self._leave(f"#{number} is another task now: {sentence(task)}")
-            return
+            return Outcome(f"#{number} is another task now: {sentence(task)}", left=True)
         old = {} if before is None or deleted else earlier(before, entry["fields"])
         if before is not None and old.items() <= task.items():
-            return  # the change did not happen, or changed nothing
+            return Outcome()  # the change did not happen, or changed nothing
         there = before is None or deleted or still_set(task, entry["fields"])
         if task["version"] != entry["version"] or not there:
-            self._leave(f"#{number} was changed since, and is left: {sentence(task)}")
-            return
-        if before is None:
-            self._client.delete(task)
-        else:
-            self.restored.append((before, self._client.change(task, old)))
-        self.undone += 1
+            message = f"#{number} was changed since, and is left: {sentence(task)}"
+            return Outcome(message, left=True)
+        try:
+            if before is None:
+                self._client.delete(task)
+                return Outcome(undone=True)
+            return Outcome(undone=True, restored=(before, self._client.change(task, old)))
+        except Refused as error:
+            if error.exit_code != Exit.CHANGED or not read_in_page:
+                raise
+            return self._put_back(entry)  # it has changed since its page was read
 
-    def _leave(self, message: str) -> None:
-        say(message)
-        self.left += 1
-
-    def _create_again(self, before: Entry) -> None:
+    def _create_again(self, before: Entry) -> Outcome:
         fields = {name: before[name] for name in FIELDS}
         # The key of this command: an undo that was cut short creates nothing twice.
         key = f"undo-{self._command}-{before['id']}"
@@ -116,21 +145,43 @@ class Undo:
         except Refused as error:
             if error.reason != "repository_not_found":
                 raise
-            task = self._import(fields)
+            found = self._import(fields)
+            if found is None:
+                title = visible(before["title"])
+                return Outcome(f"#{before['id']} is back under another id: {title}", undone=True)
+            task = found
             note = f"; its metadata are {task['metadata_status']}: {error.text}"
-        self.restored.append((before, task))
-        self.undone += 1
-        say(f"#{before['id']} is back as #{task['id']}: {visible(task['title'])}{note}")
+        message = f"#{before['id']} is back as #{task['id']}: {visible(task['title'])}{note}"
+        return Outcome(message, undone=True, restored=(before, task))
 
-    def _import(self, fields: Entry) -> Entry:
-        """Create a task by an import, which asks GitHub for nothing; return it."""
+    def _import(self, fields: Entry) -> Entry | None:
+        """Create a task by an import, which asks GitHub for nothing; return it if it is found.
+
+        An import takes no idempotency key: the task of an undo that was cut short is looked for.
+        """
+        if found := self._find_new(fields):
+            return found
         record = json.dumps(fields).encode()
         size = {"Content-Length": str(len(record))}
         body = io.BytesIO(record)
         self._client.send("POST", "/tasks/import", {"format": "jsonl"}, None, body, size).read()
-        newest = self._client.every("/tasks", {"repository": fields["repository"]}, NEWEST)
+        return self._find_new(fields)
+
+    def _find_new(self, fields: Entry) -> Entry | None:
+        """Return a task with these fields that was created after the command, and by no entry."""
+        since = datetime.fromtimestamp(int(self._command) / 1e9, timezone.utc)
+        query = {"repository": fields["repository"], "created_after": since.isoformat()}
+        known = {o.restored[1]["id"] for o in self.outcomes.values() if o.restored}
         same = fields.keys() - {"repository"}  # which may have another name by now
-        return next(task for task in newest if all(task[n] == fields[n] for n in same))
+        for task in self._client.every("/tasks", query, NEWEST):
+            if task["id"] not in known and all(task[name] == fields[name] for name in same):
+                return task
+        return None
+
+
+def latest(entry: Entry) -> str:
+    """Return a time after which a task has been changed by the command."""
+    return str((entry["before"] or entry)["updated_at" if entry["before"] else "created_at"])
 
 
 def still_set(task: Entry, fields: dict[str, Any]) -> bool:

@@ -15,9 +15,10 @@ from . import services
 from .client import Client
 from .failures import Exit, Failure, Failures, Refused
 from .filters import UNFINISHED, Selection, selection_options
-from .journal import Journal
+from .journal import Journal, alters
 from .output import Output, Row, output_options, say
 from .reading import plain_task
+from .reread import reread
 from .verbs import Verb, program, verb
 
 ASKED_FROM = 3  # tasks chosen by filters; fewer are changed without a question
@@ -204,10 +205,18 @@ def _apply_to_all(
     if not answer["changed"]:
         journal.drop(*tasks)
     if not output.on_terminal:
-        reread = fields is not None and output.format != "ids"
-        fresh = (client.task(task["id"]) if reread else task for task in tasks)
-        output.lines(fresh, sentence, plain_task)
+        if fields is not None and output.format != "ids":
+            tasks = after(client, tasks, fields)
+        output.lines(tasks, sentence, plain_task)
     say(f"{answer['changed']:,} {report}. Undo with: {program()} undo")
+
+
+def after(client: Client, tasks: list[Row], fields: Row) -> list[Row]:
+    """Return the tasks as they are after a change of them all."""
+    altered = [task["id"] for task in tasks if alters(task, fields)]
+    found = reread(client, altered, max((task["updated_at"] for task in tasks), default=""))
+    now = {number: found.get(number) or client.task(number) for number in altered}
+    return [now.get(task["id"], task) for task in tasks]
 
 
 def status_verb(name: str, status: str, statuses: tuple[str, ...], ask: str, report: str) -> Verb:
