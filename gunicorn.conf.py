@@ -18,6 +18,11 @@ from typing import Any
 from gunicorn.sock import TCP6Socket, TCPSocket
 from peewee import PeeweeException
 
+# Before the application, which creates the metrics.
+from tracker import metric_files
+
+metric_files.share()
+
 # The workers share the memory of what the master imports, and start sooner.
 import tracker.application  # noqa: F401
 from tracker import logs, master, presence
@@ -101,9 +106,21 @@ def check_database(server: Any) -> None:
             server.log.warning("Database schema is newer than this code: %s", ", ".join(newer))
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Choose the files of the worker's metrics."""
+    worker.metrics_slot = metric_files.free_slot(w.metrics_slot for w in server.WORKERS.values())
+    metric_files.forget(worker.metrics_slot)
+
+
 def post_fork(server: Any, worker: Any) -> None:
     """Run other requests of the worker while one waits for PostgreSQL."""
     use_gevent()
+    metric_files.use_slot(worker.metrics_slot)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Remove what the worker has in use from the metrics."""
+    metric_files.forget(worker.metrics_slot)
 
 
 def when_ready(server: Any) -> None:

@@ -3,7 +3,7 @@
 from flask import Flask
 
 from . import logs
-from .api import error_handlers, openapi, security, urls
+from .api import error_handlers, metrics, openapi, security, urls
 from .api.bulk import bulk_tasks
 from .api.changes import changes
 from .api.counts import task_counts
@@ -42,6 +42,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     logs.init_app(app)
     security.init_app(app, settings)
     urls.init_app(app)
+    metrics.init_app(app)
     error_handlers.init_app(app)
     openapi.init_app(
         app,
@@ -54,6 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         repositories,
         changes,
         rate_limit,
+        metrics.metrics,
         health,
     )
     pages.init_app(app)

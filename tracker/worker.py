@@ -24,6 +24,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
+from . import metrics
 from .api.refusals import gunicorn_error
 from .api.security import DEFAULT_CACHING
 from .api.urls import ForwardedHeaders, without_ipv4_mapping
@@ -82,15 +83,15 @@ class Worker(GeventWorker):
         started = time.monotonic()
         while pool and time.monotonic() - started < self.cfg.graceful_timeout:
             self.notify()
-            lingers = time.monotonic() - started < STOP_LINGER
             for client in list(self._clients.values()):
-                client.stop(lingers=lingers)
+                client.stop(lingers=time.monotonic() - started < STOP_LINGER)
             pool.join(timeout=0.1)
         if pool:
             self.log.warning("%d requests did not finish in time", len(pool))
 
     def notify(self) -> None:
         """Send the heartbeat to the master; stop if the master is gone."""
+        metrics.sample()
         self.tmp.notify()
         if self.ppid != os.getppid():
             self.log.info("Master is gone, stopping")
@@ -102,12 +103,11 @@ class Worker(GeventWorker):
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection. GeventWorker's own method only removes the socket's timeout."""
-        greenlet = gevent.getcurrent()
-        self._clients[greenlet] = bounded = ClientSocket(client, self.cfg.keepalive)
+        self._clients[gevent.getcurrent()] = bounded = ClientSocket(client, self.cfg.keepalive)
         try:
             AsyncWorker.handle(self, listener, bounded, without_ipv4_mapping(addr))
         finally:
-            del self._clients[greenlet]
+            del self._clients[gevent.getcurrent()]
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:

@@ -32,6 +32,7 @@ OPERATIONS = {
     ("/repositories/{owner}/{name}", "get"): {"200", "401", "404", "503"},
     ("/repositories/{owner}/{name}/refresh", "post"): {"200", "401", "404"} | CALLS_GITHUB,
     ("/rate-limit", "get"): {"200", "401", "422"} | CALLS_GITHUB,
+    ("/metrics", "get"): {"200", "401"},
     ("/health/live", "get"): {"200"},
     ("/health/ready", "get"): {"200", "503"},
 }
@@ -55,6 +56,7 @@ IDS = [
     "getRepository",
     "refreshRepository",
     "getRateLimit",
+    "getMetrics",
     "getLiveness",
     "getReadiness",
 ]

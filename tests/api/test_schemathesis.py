@@ -35,7 +35,7 @@ def test_the_running_service_conforms_to_its_document(
     with served(environment, tmp_path / "output") as service:
         report = run_schemathesis(service, token, phases, examples)
         assert "Exception on" not in service.log
-    assert re.search(r"Tested: 21\b", report), report
+    assert re.search(r"Tested: 22\b", report), report
     assert re.search(r"\b(\d+) generated, \1 passed\b", report), report
 
 

@@ -40,6 +40,7 @@ OPERATIONS = [
     ("repositories-getRepository", None, "200"),
     ("repositories-refreshRepository", None, "200"),
     ("rate_limit-getRateLimit", None, "200"),
+    ("metrics-getMetrics", None, "200"),
     ("health-getLiveness", None, "200"),
     ("health-getReadiness", None, "200"),
 ]

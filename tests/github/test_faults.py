@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from faults import ERRORS, REFUSALS, SLOW, USABLE
+from scraped import samples
 from tracker.config import Settings
 from tracker.demo.faults import FAULTS, RATE_LIMITS, REPOSITORY_REFUSALS
 from tracker.demo.github import GitHub
 from tracker.errors import GitHubError, GitHubFailed, GitHubRateLimited, RepositoryUnavailable
 from tracker.github.client import STALE_MAX, GitHubClient
 from tracker.github.storage import SQLiteStorage
+from tracker.metrics import exposition
 
 FLASK = "pallets/flask"
 Age = Callable[[timedelta], datetime]
@@ -158,6 +160,18 @@ def test_an_error_recommends_a_token_only_without_one(
     with pytest.raises(GitHubError) as caught:
         client.repository(f"faults/{name}")
     assert str(caught.value) == message
+
+
+def test_the_use_of_a_stale_response_is_counted(
+    github: GitHub, client: GitHubClient, age: Age
+) -> None:
+    client.repository(FLASK)
+    age(timedelta(hours=1))
+    github.fault = FAULTS["503"]
+    key = ("tracker_github_cache_lookups_total", "stale")
+    before = samples(exposition().decode()).get(key, 0)
+    client.repository(FLASK)
+    assert samples(exposition().decode())[key] == before + 1
 
 
 def test_the_use_of_a_stale_response_is_logged(

@@ -85,6 +85,11 @@ Read how Flask signals errors,pallets/flask,reading
 Fix the flaky test,https://github.com/psf/requests/issues/5,
 """
 IMPORTED_EXAMPLE = {"created": 2, "invalid": [], "more_invalid": []}
+METRICS_EXAMPLE = """\
+# HELP tracker_http_requests_in_flight Requests whose response has not started.
+# TYPE tracker_http_requests_in_flight gauge
+tracker_http_requests_in_flight 1.0
+"""
 HEALTH_EXAMPLE = {"status": "ok"}
 PARAMETER_EXAMPLES = {
     "If-Match": '"1"',

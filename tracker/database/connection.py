@@ -15,6 +15,7 @@ from ..errors import (
     DatabaseTimeout,
     TransactionConflict,
 )
+from ..metrics import POOL_IN_USE, POOL_SIZE, sample_from
 from ..postgres import server as embedded
 from .driver import CONNECT_TIMEOUT, SETTINGS, ResponseTimeout
 from .errors import (
@@ -39,6 +40,8 @@ database = Pool(None, autoconnect=False)
 def configure(settings: Settings) -> None:
     """Set the server and the size of the pool. No I/O: gunicorn forks after this."""
     _init(database, settings, size=settings.database_pool_size, timeout=CHECKOUT_TIMEOUT)
+    sample_from(POOL_SIZE, lambda: database.size)
+    sample_from(POOL_IN_USE, database.in_use)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import psycopg2
 from peewee import PostgresqlDatabase
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
+from ..metrics import POOL_WAITS
 from .driver import (
     SETTINGS,
     Connection,
@@ -60,6 +61,7 @@ class Pool(PostgresqlDatabase):
         self._session_statements = session_settings(session) if keeps_session else ""
         self._transaction_statements = "" if keeps_session else transaction_settings(session)
         self._timeout = timeout
+        self.size = size
         # Last in, first out: the most recently used connection is used first. None stands for
         # one that is not open.
         self._connections: LifoQueue[Connection | None] = LifoQueue()
@@ -78,9 +80,9 @@ class Pool(PostgresqlDatabase):
             psycopg2.OperationalError: the server cannot be reached.
         """
         try:
-            connection = self._connections.get(timeout=self._timeout)
+            connection = self._connections.get_nowait()
         except Empty:
-            raise PoolExhausted from None
+            connection = self._wait_for_connection()
         if connection and not connection.closed:
             if not has_input(connection):
                 return connection
@@ -90,6 +92,13 @@ class Pool(PostgresqlDatabase):
         except BaseException:
             self._connections.put(None)
             raise
+
+    def _wait_for_connection(self) -> Connection | None:
+        POOL_WAITS.inc()
+        try:
+            return self._connections.get(timeout=self._timeout)
+        except Empty:
+            raise PoolExhausted from None
 
     def _close(self, connection: Any) -> None:
         """Return a connection; one that is not idle is broken or in an unknown state."""
@@ -163,6 +172,10 @@ class Pool(PostgresqlDatabase):
             self.connection().begin_pending = False
         else:
             super().rollback()
+
+    def in_use(self) -> int:
+        """Return the number of connections that are checked out."""
+        return self.size - self._connections.qsize()
 
     def close_idle(self) -> None:
         """Close the connections that are not checked out."""

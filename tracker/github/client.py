@@ -21,6 +21,7 @@ from ..errors import (
     GitHubTokenRejected,
     RepositoryUnavailable,
 )
+from ..metrics import GITHUB_CACHE
 from .calls import GitHubCalls
 from .limits import RateLimitStatus
 from .names import web_host
@@ -71,13 +72,16 @@ class GitHubClient:
         """
         url = f"{self._base_url}/repos/{name}"
         if found := self._cached(url, _is_fresh):
+            GITHUB_CACHE.labels("hit").inc()
             return found
+        GITHUB_CACHE.labels("miss").inc()
         try:
             return self._fetch_once(url, name, force_refresh=False)
         except (RepositoryUnavailable, GitHubTokenRejected):
             raise
         except GitHubError as error:
             if stale := self._cached(url, _stale_ok):
+                GITHUB_CACHE.labels("stale").inc()
                 logger.warning("Using a stale response for %s: %s", url, describe(error))
                 return stale
             raise

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from datetime import datetime, timezone
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -12,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests_cache import DO_NOT_CACHE, CachedSession
 
 from ..config import Settings
+from ..metrics import GITHUB_CALLS
 from .cache import open_cache
 from .limits import RateLimitStatus
 from .storage import RECEIVED_AT, Check
@@ -19,6 +21,7 @@ from .time_limit import TimeLimitExceeded, time_limit
 
 BODY_MAX = 1024 * 1024  # bytes, decompressed; a repository's metadata take some 20,000
 REDIRECTS = (301, 302, 307, 308)
+STATUSES = frozenset(HTTPStatus)
 HEADERS = {
     "Accept": "application/vnd.github+json",
     "User-Agent": "github-task-tracker",
@@ -129,11 +132,21 @@ class GitHubAdapter(HTTPAdapter):
                 response = super().send(authorized, *args, **{**kwargs, "stream": True})
                 read_body(response)
         except TimeLimitExceeded as error:
+            GITHUB_CALLS.labels("timeout").inc()
             raise requests.Timeout(str(error), request=request) from error
+        except (requests.RequestException, OSError) as error:
+            outcome = "timeout" if isinstance(error, requests.Timeout) else "no_response"
+            GITHUB_CALLS.labels(outcome).inc()
+            raise
+        GITHUB_CALLS.labels(_outcome(response.status_code)).inc()
         response.request = request
         response.headers[RECEIVED_AT] = datetime.now(timezone.utc).isoformat()
         self._check(response)
         return response
+
+
+def _outcome(status: int) -> str:
+    return str(status) if status in STATUSES else "invalid_status"
 
 
 def read_body(response: requests.Response) -> None:
