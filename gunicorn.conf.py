@@ -27,7 +27,7 @@ metric_files.share()
 import tracker.application  # noqa: F401
 from tracker import logs, master, presence
 from tracker.api.session import wrong_tokens
-from tracker.config import SettingsError, dotenv_warnings, is_loopback
+from tracker.config import SettingsError, file_warnings, is_loopback
 from tracker.database import migrations
 from tracker.database.connection import connection_parameters, database_name
 from tracker.database.driver import use_gevent
@@ -128,7 +128,7 @@ def when_ready(server: Any) -> None:
     server.log.info("Page        %s/", settings.address)
     server.log.info("API         %s/tasks", settings.address)
     server.log.info("Swagger UI  %s/docs", settings.address)
-    for warning in dotenv_warnings():
+    for warning in file_warnings():
         server.log.warning("%s", warning)
     tcp = [listener for listener in server.LISTENERS if listener.FAMILY != socket.AF_UNIX]
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from helpers import PATIENCE, copy_project
 from tracker import config
-from tracker.config import Settings, SettingsError, dotenv_warnings, load_settings
+from tracker.config import Settings, SettingsError, file_warnings, load_settings
 from tracker.dotenv import read_dotenv
 
 
@@ -101,7 +101,7 @@ def test_a_misspelt_name_is_warned_of(dotenv: Path, name: str, similar: str) -> 
     dotenv.write_text(f"FOREIGN=1\nGITHUB_ACTOR=1\n{name}=hunter2\n")
     dotenv.chmod(0o600)
     assert load_settings() == Settings()
-    assert dotenv_warnings() == [f".env, line 3: {name} is not a setting; did you mean {similar}?"]
+    assert file_warnings() == [f".env, line 3: {name} is not a setting; did you mean {similar}?"]
 
 
 def test_a_misspelt_api_token_does_not_mean_no_login(dotenv: Path) -> None:
@@ -114,11 +114,11 @@ def test_a_misspelt_api_token_does_not_mean_no_login(dotenv: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o604])
 def test_a_file_that_others_can_read_is_warned_of(dotenv: Path, mode: int) -> None:
-    assert dotenv_warnings() == []
+    assert file_warnings() == []
     dotenv.touch()
     dotenv.chmod(mode)
-    exposed = [".env can be read by other accounts; run: chmod 600 .env"]
-    assert dotenv_warnings() == (exposed if mode != 0o600 else [])
+    exposed = [f"{dotenv} can be read by other accounts; run: chmod 600 {dotenv}"]
+    assert file_warnings() == (exposed if mode != 0o600 else [])
 
 
 def test_the_environment_wins_over_the_file(dotenv: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .dotenv import Dotenv, own_environment, read_dotenv
+from .secret_files import FILE_NAMES, exposed, read_secret_files
 
 VERSION = "0.1.0"
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,29 +72,32 @@ class Settings:
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings in `environ`; by default the environment's, then those of `.env`.
 
-    An empty variable counts as not set.
+    An empty variable counts as not set. `NAME_FILE` names a file with a secret.
 
     Raises:
         SettingsError: a value is invalid, or a line of `.env`.
     """
     dotenv = Dotenv({}, {}, [])
     if environ is None:
-        dotenv = _dotenv()
+        dotenv = read_dotenv(ROOT / ".env")
         environ = {**dotenv.values, **own_environment()}
     values: dict[str, Any] = {}
-    problems = dotenv.problems[:]
+    files = read_secret_files(environ, ROOT)
+    problems = [*dotenv.problems, *files.problems]
     for name, parse in _PARSERS.items():
-        text = environ.get(name, "").strip(string.whitespace)  # other blanks are part of a value
+        # Other blanks are part of a value.
+        text = files.values.get(name) or environ.get(name, "").strip(string.whitespace)
         if not text:
             continue
         try:
             values[name.lower()] = parse(text)
         except ValueError as error:
-            problems.append(f"{name} {error}")
+            problems.append(f"{files.source(name)} {error}")
     # Any other misspelt name is a warning. This one would leave the API without a login.
-    token_misspelt = "API_TOKEN" in dotenv.misspelt(_PARSERS).values()
+    misspelt = set(dotenv.misspelt(_NAMES).values())
+    token_misspelt = not misspelt.isdisjoint({"API_TOKEN", "API_TOKEN_FILE"})
     if problems or (token_misspelt and "api_token" not in values):
-        raise SettingsError(*problems, *_unknown(dotenv))
+        raise SettingsError(*problems, *dotenv.unknown(_NAMES))
     return Settings(**values)
 
 
@@ -102,27 +106,11 @@ def is_loopback(host: str) -> bool:
     return host in {"localhost", "::1"} or re.fullmatch(r"127(\.[0-9]+){3}", host) is not None
 
 
-def dotenv_warnings() -> list[str]:
-    """Return what looks wrong with `.env`, but does not stop a start."""
-    path = ROOT / ".env"
-    warnings = _unknown(_dotenv())
-    if path.exists() and path.stat().st_mode & 0o077:
-        warnings.append(".env can be read by other accounts; run: chmod 600 .env")
-    return warnings
-
-
-def _dotenv() -> Dotenv:
-    try:
-        return read_dotenv(ROOT / ".env")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f".env can't be read: {error}") from None
-
-
-def _unknown(dotenv: Dotenv) -> list[str]:
-    return [
-        f".env, line {dotenv.lines[name]}: {name} is not a setting; did you mean {similar}?"
-        for name, similar in dotenv.misspelt(_PARSERS).items()
-    ]
+def file_warnings() -> list[str]:
+    """Return what looks wrong with `.env` and the files of secrets, but does not stop a start."""
+    dotenv = read_dotenv(path := ROOT / ".env")
+    files = read_secret_files({**dotenv.values, **own_environment()}, ROOT)
+    return dotenv.unknown(_NAMES) + [w for each in (path, *files.paths) for w in exposed(each)]
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -246,3 +234,4 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "LOG_LEVEL": _choice("debug", "info", "warning", "error"),
     "LOG_FORMAT": _choice("text", "json"),
 }
+_NAMES = (*_PARSERS, *FILE_NAMES)

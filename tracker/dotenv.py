@@ -22,7 +22,7 @@ class Dotenv(NamedTuple):
 
     values: dict[str, str]
     lines: dict[str, int]  # the line of each name
-    problems: list[str]  # the lines that can't be parsed, with the reason; never with their text
+    problems: list[str]  # what can't be read or parsed, with the reason; never with a line's text
 
     def misspelt(self, names: Iterable[str]) -> dict[str, str]:
         """Return the names in the file that look like one of `names`, with that one."""
@@ -34,15 +34,22 @@ class Dotenv(NamedTuple):
             and (similar := difflib.get_close_matches(name.upper(), known, 1, SIMILAR))
         }
 
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Return a warning for each name that looks like one of `names`."""
+        return [
+            f".env, line {self.lines[name]}: {name} is not a setting; did you mean {similar}?"
+            for name, similar in self.misspelt(names).items()
+        ]
+
 
 def read_dotenv(path: Path) -> Dotenv:
-    """Return the content of a `.env`, which is empty if there is no such file.
-
-    Raises:
-        OSError, UnicodeDecodeError: the file can't be read.
-    """
+    """Return the content of a `.env`, which is empty if there is no such file."""
     found = Dotenv({}, {}, [])
-    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+    try:
+        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        found.problems.append(f"{path.name} can't be read: {error}")
+        return found
     for number, line in enumerate(text.split("\n"), 1):
         content = line.strip(BLANK)
         if not content or content.startswith("#"):

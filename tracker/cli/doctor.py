@@ -11,7 +11,7 @@ import click
 import requests
 from redis import Redis, RedisError
 
-from ..config import Settings, dotenv_warnings
+from ..config import Settings, file_warnings
 from ..database import migrations
 from ..database.connection import connection, database
 from ..errors import DatabaseUnavailable, GitHubFailed, TrackerError
@@ -38,7 +38,7 @@ def doctor(settings_only: bool) -> None:
         except FAILURES as error:
             failed = True
             click.echo(f"FAIL  {name}: {reason(error)}")
-    for warning in dotenv_warnings():
+    for warning in file_warnings():
         click.echo(f"warn  settings: {warning}")
     sys.exit(failed)
 

@@ -40,6 +40,7 @@ def run(*, reset: bool) -> None:
         "GITHUB_API_BASE": url,
         "GITHUB_CACHE": "memory",
         "GITHUB_TOKEN": "",
+        **dict.fromkeys(("DATABASE_URL_FILE", "GITHUB_TOKEN_FILE"), ""),
     }
     # gunicorn reads it before it loads our settings, and can't read an empty one.
     os.environ["WEB_CONCURRENCY"] = str(load_settings().web_concurrency)
