@@ -78,7 +78,7 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(map(is_alive, processes))
 
 
-LEASE = 8.0  # seconds for which a retried creation may wait for the key that a killed one holds
+LEASE = 2.0  # seconds for which a retried creation may wait for the key that a killed one holds
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 import dataclasses
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -135,16 +136,35 @@ def test_a_valid_key_is_accepted(client: FlaskClient, key: str) -> None:
     assert response.status_code == 201
 
 
-def test_an_expired_lease_passes_to_the_next_request(app: Flask) -> None:
+def test_the_key_of_a_dead_request_is_free_in_two_seconds(app: Flask) -> None:
     dead = acquire()
-    time.sleep(0.1)
-    taken = acquire(0.3)  # regards a lease of that age as expired, and waits until it is
-    assert taken.claimed_at >= dead.claimed_at + timedelta(seconds=0.3)
+    taken = acquire()  # waits
+    assert 1.5 <= (taken.claimed_at - dead.claimed_at).total_seconds() < 2
     with pytest.raises(IdempotencyKeyInProgress, match="took too long"):
         complete(dead, 1)
     idempotency.release(dead)
     complete(taken, 7)
     assert idempotency.acquire("a-key", TASK, 30) == 7
+
+
+def test_a_living_request_keeps_its_key(app: Flask, database_url: str) -> None:
+    storing = idempotency.acquire("storing", TASK, 30)
+    assert isinstance(storing, Lease)
+    with (
+        closing(psycopg2.connect(database_url)) as other,
+        idempotency.renewed(acquire()),
+        idempotency.renewed(storing),
+    ):
+        other.cursor().execute("UPDATE idempotency_keys SET task_id = 1 WHERE key = 'storing'")
+        with pytest.raises(IdempotencyKeyInProgress):
+            acquire(2.3)
+
+
+def test_the_lease_of_an_older_version_lasts_longer(app: Flask) -> None:
+    dead = acquire()
+    with connection():
+        IdempotencyKey.update(lease_until=None).execute()
+    assert acquire(1.8).claimed_at >= dead.claimed_at + timedelta(seconds=1.8)
 
 
 def test_a_repeat_of_an_unfinished_request_is_503_in_the_end(app: Flask) -> None:

@@ -217,16 +217,16 @@ for _name, _definition in {
 
 
 class IdempotencyKey(Model):
-    """A client's key for one creation, and the task that it created.
+    """A client's key for one creation, and its task.
 
-    The request that inserts the row holds a lease on the key, and alone may create the task.
-    `claimed_at` identifies the lease.
+    Until then a request holds a lease, which `claimed_at` identifies, and alone may create it.
     """
 
     key = TextField(primary_key=True)
     fingerprint = TextField()
     task_id = BigIntegerField(null=True)
     claimed_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
+    lease_until = DateTimeTZField(null=True)
 
     class Meta:
         database = database

@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from stat import S_ISVTX, S_IWGRP, S_IWOTH
@@ -67,6 +67,10 @@ class FallbackCache(BaseCache):
         While the cache fails, every process gets it.
         """
         return self._attempt(self._shared.acquire, key, seconds) is not False
+
+    def renew(self, keys: Iterable[str], seconds: float) -> None:
+        """Let leases end so many seconds from now."""
+        self._attempt(self._shared.renew, keys, seconds)
 
     def release(self, key: str) -> None:
         """Release a lease."""

@@ -22,6 +22,7 @@ from ..errors import (
     RepositoryUnavailable,
 )
 from ..metrics import GITHUB_CACHE
+from ..renewal import Renewer
 from .calls import GitHubCalls
 from .limits import RateLimitStatus
 from .names import web_host
@@ -34,7 +35,8 @@ logger = logging.getLogger(__name__)
 
 REDIRECTS_MAX = 3
 STALE_MAX = timedelta(days=7)
-LEASE = 2.0  # seconds in which other processes do not call GitHub for the same URL
+LEASE = 1.5  # seconds in which other processes do not call GitHub for the same URL
+RENEWAL_INTERVAL = 0.4  # seconds
 LEASE_POLL = 0.02  # seconds
 RATE_LIMIT_INTERVAL = 1.0  # seconds between two calls for the rate limit
 
@@ -53,6 +55,7 @@ class GitHubClient:
         self._asked_at = -math.inf
         self._calls = GitHubCalls(settings, self._check_cacheable)
         self._single_flight = SingleFlight[Repository]()
+        self._renewer = Renewer[str](self._renew, RENEWAL_INTERVAL)
 
     @property
     def _session(self) -> GitHubSession:
@@ -174,7 +177,7 @@ class GitHubClient:
     def _fetch_or_wait(self, url: str, name: str) -> Repository:
         """Fetch, unless another process with the same cache does: then wait for its response.
 
-        A lease ends by itself soon: at worst, a second call is made.
+        The lease of a process that died ends by itself.
         """
         deadline = time.monotonic() + self.timeout
         cache, key = self._session.shared_cache, self._session.cache_key(url)
@@ -185,9 +188,13 @@ class GitHubClient:
             if time.monotonic() >= deadline:
                 raise self._calls.timed_out()
         try:
-            return self._cached(url, _is_fresh) or self._fetch(url, name, force_refresh=False)
+            with self._renewer.renewed(key):
+                return self._cached(url, _is_fresh) or self._fetch(url, name, force_refresh=False)
         finally:
             cache.release(key)
+
+    def _renew(self, keys: set[str]) -> None:
+        self._session.shared_cache.renew(keys, LEASE)
 
     def _fetch(self, url: str, name: str, force_refresh: bool = True) -> Repository:
         deadline = time.monotonic() + self.timeout

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from threading import RLock
@@ -139,6 +139,11 @@ class SQLiteStorage(BaseStorage[str, CachedResponse]):
             return False
         return True
 
+    def renew(self, keys: Iterable[str], seconds: float) -> None:
+        """Let leases end so many seconds from now."""
+        for key in keys:
+            self._execute("UPDATE leases SET expires = ? WHERE key = ?", time.time() + seconds, key)
+
     def release(self, key: str) -> None:
         """Release a lease."""
         self._execute("DELETE FROM leases WHERE key = ?", key)
@@ -172,12 +177,19 @@ class RedisShared:
 
     def acquire(self, key: str, seconds: float) -> bool:
         """Acquire a lease on a key for so many seconds; return whether it was free."""
-        name = f"{REDIS_NAMESPACE}-lease:{key}"
-        return bool(self._redis.set(name, 1, nx=True, px=int(seconds * 1000)))
+        return bool(self._redis.set(self._lease(key), 1, nx=True, px=int(seconds * 1000)))
+
+    def renew(self, keys: Iterable[str], seconds: float) -> None:
+        """Let leases end so many seconds from now."""
+        for key in keys:
+            self._redis.pexpire(self._lease(key), int(seconds * 1000))
 
     def release(self, key: str) -> None:
         """Release a lease."""
-        self._redis.delete(f"{REDIS_NAMESPACE}-lease:{key}")
+        self._redis.delete(self._lease(key))
+
+    def _lease(self, key: str) -> str:
+        return f"{REDIS_NAMESPACE}-lease:{key}"
 
     def write_note(self, key: str, text: str) -> None:
         """Store a text that is no response."""

@@ -63,7 +63,8 @@ def create_task(
             raise TaskNotFound(lease, ": it was created with this key, and deleted")
         return task, True
     try:
-        return _create(fields, github, metadata_optional, lease), False
+        with idempotency.renewed(lease):
+            return _create(fields, github, metadata_optional, lease), False
     except BaseException:
         idempotency.release(lease)
         raise
