@@ -11,7 +11,7 @@ PATCH = """
 from gevent import monkey
 monkey.patch_all()
 import json, sys, time
-import gevent
+import gevent, gevent.pool
 values = json.loads(sys.argv[1])
 """
 

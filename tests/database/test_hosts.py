@@ -60,6 +60,38 @@ print(json.dumps([seconds(), seconds()]))
     assert second < 0.4
 
 
+def test_one_request_at_a_time_waits_for_a_silent_host(database_url: str) -> None:
+    script = """
+from tracker.config import Settings
+from tracker.database import driver, pool
+from tracker.database.connection import configure, connection, database
+from tracker.errors import DatabaseUnavailable
+driver.use_gevent()
+driver.CONNECT_TIMEOUT = pool.CONNECT_TIMEOUT = pool.CONNECT_COOLDOWN = 0.5
+configure(Settings(database_url=values["url"]))
+
+def seconds(_=None):
+    started = time.monotonic()
+    try:
+        with connection():
+            raise AssertionError("a connection to nowhere")
+    except DatabaseUnavailable:
+        return time.monotonic() - started
+
+first, second = seconds(), seconds()
+gevent.sleep(0.6)
+print(json.dumps([first, second, sorted(gevent.pool.Pool().map(seconds, range(8)))]))
+"""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = with_first_host(database_url, "127.0.0.1", silent.getsockname()[1])
+        url = psycopg2.extensions.make_dsn(url, dbname="nowhere")
+        first, second, later = run_patched(script, url=url)
+    assert first >= 0.5
+    assert second < 0.4
+    assert later[-1] >= 0.5
+    assert later[-2] < 0.4
+
+
 def test_without_a_good_host_the_last_error_is_logged(database_url: str) -> None:
     ports = free_port(), free_port()
     url = f"postgresql://127.0.0.1,127.0.0.1:{ports[1]}/nowhere"

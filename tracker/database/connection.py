@@ -111,6 +111,7 @@ def connection() -> Iterator[None]:
         raise DatabasePoolExhausted(POOL_EXHAUSTED, retry_after=RETRY_AFTER) from error
     except PeeweeException as error:
         if isinstance(getattr(error, "orig", None), ResponseTimeout):
+            database.close_idle()  # if the host is gone, each of those would wait as long
             raise DatabaseTimeout(TIMED_OUT, retry_after=RETRY_AFTER) from error
         if not database.is_closed() and database.connection().closed:
             database.close_idle()  # the server has most likely ended those too

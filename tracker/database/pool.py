@@ -2,6 +2,7 @@
 
 import time
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from queue import Empty, LifoQueue
 from typing import Any
 
@@ -11,6 +12,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from ..metrics import POOL_WAITS
 from .driver import (
+    CONNECT_TIMEOUT,
     SETTINGS,
     Connection,
     connect,
@@ -26,6 +28,14 @@ CONNECT_COOLDOWN = 1.0  # seconds without a new attempt after a connect timed ou
 
 class PoolExhausted(Exception):
     """No connection was returned to the pool in time."""
+
+
+@dataclass
+class Host:
+    """One of the hosts of a URL; `resume_at` is not 0 since it did not respond."""
+
+    parameters: dict[str, str]
+    resume_at: float = 0.0  # when to connect again, by time.monotonic()
 
 
 class Pool(PostgresqlDatabase):
@@ -67,8 +77,7 @@ class Pool(PostgresqlDatabase):
         self._connections: LifoQueue[Connection | None] = LifoQueue()
         for _ in range(size):
             self._connections.put(None)
-        self._resume_at = 0.0
-        self._hosts = split_hosts(kwargs)
+        self._hosts = [Host(parameters) for parameters in split_hosts(kwargs)]
         self.connect_params = {}  # Peewee would keep those of an earlier server
         super().init(database, **kwargs)
 
@@ -112,21 +121,23 @@ class Pool(PostgresqlDatabase):
         Raises:
             psycopg2.OperationalError: none does, or none did a moment ago.
         """
-        started = time.monotonic()
-        if started < self._resume_at:
-            raise psycopg2.OperationalError("the server did not respond a moment ago")
-        error = None
-        for host in self._hosts:
+        error = psycopg2.OperationalError("the server did not respond a moment ago")
+        for host in list(self._hosts):
+            started = time.monotonic()
+            if started < host.resume_at:
+                continue
+            if host.resume_at:  # one request at a time waits for it, and the others do not
+                host.resume_at = started + CONNECT_TIMEOUT + CONNECT_COOLDOWN
             try:
-                connection = self._open_at(host)
+                connection = self._open_at(host.parameters)
             except psycopg2.OperationalError as failure:
                 error = failure
+                silent = time.monotonic() - started >= CONNECT_COOLDOWN
+                host.resume_at = time.monotonic() + CONNECT_COOLDOWN if silent else 0.0
             else:
-                self._hosts = [host, *(other for other in self._hosts if other != host)]
+                host.resume_at = 0.0
+                self._hosts = [host, *(other for other in self._hosts if other is not host)]
                 return connection
-        if time.monotonic() - started >= CONNECT_COOLDOWN:
-            self._resume_at = time.monotonic() + CONNECT_COOLDOWN
-        assert error
         raise error
 
     def _open_at(self, host: dict[str, Any]) -> Connection:
