@@ -248,7 +248,7 @@ def report(record_property: Callable[[str, object], None]) -> Callable[..., None
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the measurements of the failure tests as a Markdown table, where `-m` selects them."""
-    if terminalreporter.config.getoption("markexpr") == "not slow":
+    if terminalreporter.config.getoption("markexpr") == "not slow and not cluster":
         return
     tests = [test for tests in terminalreporter.stats.values() for test in tests]
     rows = [

@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 GUNICORN = (sys.executable, "-m", "gunicorn", "wsgi:app")
 # An empty variable counts as not set, and takes precedence over a .env file.
 _NAMES = """API_TOKEN API_TOKEN_FILE DATABASE_POOL_SIZE DATABASE_PREPARED_STATEMENTS
-DATABASE_URL_FILE GITHUB_TOKEN GITHUB_TOKEN_FILE HOST LOG_FORMAT LOG_LEVEL TRUSTED_HOSTS"""
+DATABASE_REPLICA_URL DATABASE_URL_FILE GITHUB_TOKEN GITHUB_TOKEN_FILE HOST LOG_FORMAT LOG_LEVEL
+TRUSTED_HOSTS"""
 UNSET = dict.fromkeys(_NAMES.split(), "")
 PATIENCE = 20  # seconds
 

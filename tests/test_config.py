@@ -25,6 +25,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("DATABASE_URL", "postgres://host/tasks?sslmode=require", None),
         ("DATABASE_URL", "postgresql://me:p%40%2Fw@a:1,b:2/tasks", None),
         ("DATABASE_URL", "host=/run/postgresql dbname=tasks", None),
+        ("DATABASE_REPLICA_URL", "postgresql://me:pw@standby1,standby2/tasks", None),
         ("GITHUB_API_BASE", "https://ghe.example.com/api/v3/", "https://ghe.example.com/api/v3"),
         ("GITHUB_TOKEN", " ghp_abc ", "ghp_abc"),
         ("GITHUB_TIMEOUT", "0.1", 0.1),

@@ -16,6 +16,7 @@ from .api.repositories import repositories
 from .api.tasks import TaskIdConverter, tasks
 from .cli.admin import commands
 from .config import Settings, load_settings
+from .database import standby
 from .database.connection import configure
 from .github.client import GitHubClient
 from .github.names import web_host
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.converters["task"] = TaskIdConverter
     app.extensions["github"] = GitHubClient(settings)
     configure(settings)
+    standby.configure(settings)
     logs.init_app(app)
     security.init_app(app, settings)
     urls.init_app(app)

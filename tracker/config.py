@@ -35,6 +35,7 @@ class Settings:
     """The parsed settings; docs/configuration.md describes each."""
 
     database_url: str = field(default=f"{EMBEDDED}{INSTANCE / 'postgres'}", repr=False)
+    database_replica_url: str | None = field(default=None, repr=False)
     github_api_base: str = "https://api.github.com"
     github_token: str | None = field(default=None, repr=False)
     github_timeout: float = 10.0
@@ -221,6 +222,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "DATABASE_URL": _database_url,
     "DATABASE_POOL_SIZE": _integer(1, 100),
     "DATABASE_PREPARED_STATEMENTS": _choice("on", "off"),
+    "DATABASE_REPLICA_URL": _database_url,
     "GITHUB_API_BASE": _api_base,
     "GITHUB_TOKEN": _token,
     "GITHUB_TIMEOUT": _seconds,

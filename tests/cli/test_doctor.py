@@ -9,6 +9,7 @@ import pytest
 from click.testing import Result
 
 from helpers import free_port
+from tracker.config import Settings
 from tracker.database import migrations
 from tracker.demo.github import Fault, GitHub
 
@@ -33,6 +34,7 @@ def test_a_healthy_service_passes_each_check(run: Run, tmp_path: Path) -> None:
         ("github_api_base", "http://127.0.0.1:{port}", ["GitHub"]),
         ("database_url", "postgresql://me:hunter2@127.0.0.1:{port}/none", ["database", "schema"]),
         ("database_url", "{empty}", ["schema"]),
+        ("database_replica_url", "postgresql://me:hunter2@127.0.0.1:{port}/none", ["standby"]),
         ("database_url", "embedded:{file}/postgres", ["database", "schema"]),
     ],
 )
@@ -91,6 +93,17 @@ def test_a_pending_migration_names_the_command_to_type(run: Run, empty_database_
     (failure,) = failures(run("doctor", database_url=empty_database_url))
     pending = ", ".join(sorted(path.stem for path in migrations.FOLDER.glob("[0-9]*.py")))
     assert failure == f"FAIL  schema: {pending} not applied; run: flask db init"
+
+
+def test_a_server_that_is_no_standby_is_named(run: Run, settings: Settings) -> None:
+    (failure,) = failures(run("doctor", database_replica_url=settings.database_url))
+    assert failure == (
+        "FAIL  standby: It is no standby, or lags behind the primary; the primary serves its reads"
+    )
+    (failure,) = failures(
+        run("doctor", database_replica_url=f"postgresql://127.0.0.1:{free_port()}/none")
+    )
+    assert re.search("Connection refused.* in DATABASE_REPLICA_URL; the primary serves", failure)
 
 
 def test_a_new_embedded_database_is_no_failure(run: Run, tmp_path: Path) -> None:

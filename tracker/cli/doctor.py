@@ -13,7 +13,9 @@ from redis import Redis, RedisError
 
 from ..config import Settings, file_warnings
 from ..database import migrations
-from ..database.connection import connection, database
+from ..database.connection import connection, connection_parameters, database
+from ..database.errors import explain
+from ..database.standby import Standby
 from ..errors import DatabaseUnavailable, GitHubFailed, TrackerError
 from ..github.responses import check_usable, not_github, refusal
 from ..github.session import HEADERS, GitHubAdapter
@@ -32,6 +34,8 @@ def doctor(settings_only: bool) -> None:
     failed = False
     for name, check in CHECKS.items():
         if settings_only and check is not check_settings:
+            continue
+        if check is check_standby and not settings.database_replica_url:
             continue
         try:
             click.echo(f"ok    {name}: {check(settings)}")
@@ -67,6 +71,23 @@ def check_schema(settings: Settings) -> str:
             raise DatabaseUnavailable(f"{names} not applied; run: {program()} db init")
         newer = migrations.check(settings)
     return f"newer than this code, by {', '.join(newer)}" if newer else "up to date"
+
+
+def check_standby(settings: Settings) -> str:
+    """Check that the server of DATABASE_REPLICA_URL is a standby, and keeps up."""
+    standby = Standby(settings)
+    with embedded.running(settings.embedded_folder):
+        with connection():
+            pass  # a failure of the primary is not the standby's
+        try:
+            standby.check()
+        except DatabaseUnavailable as error:
+            cause = explain(error, connection_parameters(standby.settings)).rstrip(".")
+            cause = cause.replace("DATABASE_URL", "DATABASE_REPLICA_URL")
+            raise TrackerError(f"{cause}; the primary serves its reads") from error
+        finally:
+            standby.close()
+    return "keeps up with the primary"
 
 
 def check_github(settings: Settings) -> str:
@@ -143,6 +164,7 @@ CHECKS: dict[str, Callable[[Settings], str]] = {
     "settings": check_settings,
     "database": check_database,
     "schema": check_schema,
+    "standby": check_standby,
     "GitHub": check_github,
     "cache": check_cache,
 }

@@ -39,7 +39,7 @@ database = Pool(None, autoconnect=False)
 
 def configure(settings: Settings) -> None:
     """Set the server and the size of the pool. No I/O: gunicorn forks after this."""
-    _init(database, settings, size=settings.database_pool_size, timeout=CHECKOUT_TIMEOUT)
+    init_pool(database, settings, size=settings.database_pool_size, timeout=CHECKOUT_TIMEOUT)
     sample_from(POOL_SIZE, lambda: database.size)
     sample_from(POOL_IN_USE, database.in_use)
 
@@ -52,7 +52,7 @@ def new_pool(settings: Settings, session: dict[str, str] = SETTINGS) -> Iterator
         DatabaseUnavailable: PostgreSQL can't execute the block's statements.
     """
     pool = Pool(None, autoconnect=False)
-    _init(pool, settings, session=session)
+    init_pool(pool, settings, session=session)
     try:
         with translated_errors(), pool.connection_context():
             yield pool
@@ -60,7 +60,8 @@ def new_pool(settings: Settings, session: dict[str, str] = SETTINGS) -> Iterator
         pool.close_idle()
 
 
-def _init(pool: Pool, settings: Settings, **options: Any) -> None:
+def init_pool(pool: Pool, settings: Settings, **options: Any) -> None:
+    """Set the server and the options of a pool. No I/O."""
     parameters = connection_parameters(settings)
     name = parameters.pop("dbname")
     keeps_session = settings.database_prepared_statements == "on"
@@ -114,7 +115,8 @@ def connection() -> Iterator[None]:
             database.close_idle()  # if the host is gone, each of those would wait as long
             raise DatabaseTimeout(TIMED_OUT, retry_after=RETRY_AFTER) from error
         if not database.is_closed() and database.connection().closed:
-            database.close_idle()  # the server has most likely ended those too
+            if opened:  # else it is the standby's
+                database.close_idle()  # the server has most likely ended those too
             raise ConnectionLost(UNREACHABLE, retry_after=RETRY_AFTER) from error
         if opened and sqlstate(error) == READ_ONLY:
             database.connection().close()  # a session keeps this state from its beginning

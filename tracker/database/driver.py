@@ -63,7 +63,8 @@ def wait(connection: psycopg2.extensions.connection) -> None:
             psycopg2.OperationalError("the server does not respond"),
         )
     else:
-        limit, error = RESPONSE_TIMEOUT, ResponseTimeout("the server does not respond")
+        limit = getattr(connection, "response_timeout", RESPONSE_TIMEOUT)
+        error = ResponseTimeout("the server does not respond")
     with Timeout(limit, error):
         while (state := connection.poll()) != POLL_OK:
             if state == POLL_WRITE:

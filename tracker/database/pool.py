@@ -1,7 +1,8 @@
 """Pool of PostgreSQL connections."""
 
 import time
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from queue import Empty, LifoQueue
 from typing import Any
@@ -187,6 +188,20 @@ class Pool(PostgresqlDatabase):
     def in_use(self) -> int:
         """Return the number of connections that are checked out."""
         return self.size - self._connections.qsize()
+
+    @contextmanager
+    def checked_out_from(self, other: "Pool") -> Iterator[None]:
+        """Execute the block's statements on a connection of another pool.
+
+        Models and compiled queries belong to this database, so the connection is set in its
+        state: https://github.com/coleifer/peewee/blob/4.5.3/peewee.py#L3710
+        """
+        with other.connection_context():
+            self._state.set_connection(other.connection())  # type: ignore[attr-defined]
+            try:
+                yield
+            finally:
+                self._state.reset()  # type: ignore[attr-defined]
 
     def close_idle(self) -> None:
         """Close the connections that are not checked out."""

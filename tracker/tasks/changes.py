@@ -11,6 +11,7 @@ from ..database import changes, queries
 from ..database.changes import Change, ChangeKind
 from ..database.connection import connection, retry_on_disconnect
 from ..database.models import MetadataStatus
+from ..database.standby import prefer_standby
 from ..errors import NoTasksOnRepository
 from ..github.names import is_full_name
 from .pagination import Cursor, Page
@@ -78,6 +79,7 @@ def difference(name: str, before: Any, after: Any) -> ChangeKind | None:
 
 
 @retry_on_disconnect
+@prefer_standby
 def list_changes(
     limit: int,
     cursor: Cursor | None = None,
@@ -108,6 +110,7 @@ def list_changes(
 
 
 @retry_on_disconnect
+@prefer_standby
 def count_since(time: datetime | None, most: int) -> int:
     """Return how many changes were seen after a time, up to a number.
 
@@ -122,6 +125,7 @@ def count_since(time: datetime | None, most: int) -> int:
 
 
 @retry_on_disconnect
+@prefer_standby
 def read_stars(name: str) -> list[dict[str, Any]]:
     """Return a repository's number of stars on each day on which GitHub was asked, oldest first.
 

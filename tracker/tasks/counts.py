@@ -10,6 +10,7 @@ from peewee import SQL, Case, Select, fn
 from ..database.compiled import CompiledQuery, parameter
 from ..database.connection import connection, retry_on_disconnect
 from ..database.models import Priority, Status, Task, repository_key
+from ..database.standby import prefer_standby
 from .filters import apply_filters, filter_key, filter_values
 from .page_queries import Total, count, estimate
 from .service import search_slot
@@ -79,6 +80,7 @@ class Overview(NamedTuple):
 
 
 @retry_on_disconnect
+@prefer_standby
 def read_overview() -> Overview:
     """Return the numbers of unfinished tasks and of repositories.
 
@@ -100,6 +102,7 @@ def _repositories() -> CompiledQuery:
 
 
 @retry_on_disconnect
+@prefer_standby
 def _read(filters: dict[str, Any], by: By, today: date) -> dict[str | None, int]:
     with connection():
         values = filter_values(filters)

@@ -11,11 +11,12 @@ from peewee import SQL, Select
 
 from ..config import Settings
 from ..database.compiled import CompiledQuery
-from ..database.connection import connection, new_pool, retry_on_disconnect
+from ..database.connection import connection, retry_on_disconnect
 from ..database.driver import SETTINGS
 from ..database.models import Task
 from ..database.pool import Pool
 from ..database.queries import json_columns
+from ..database.standby import new_reading_pool, prefer_standby
 from ..errors import DatabaseTimeout, TooManyExports
 from .filters import apply_filters, filter_values
 from .page_queries import UNEVEN, estimate
@@ -44,7 +45,7 @@ def export_batches(settings: Settings, filters: dict[str, Any]) -> Generator[lis
     """
     with process_slot():
         values, few = _prepare(filters)
-        with new_pool(settings, SESSION) as pool:
+        with new_reading_pool(settings, SESSION) as pool:
             pool.begin()
             lock_slot(pool)
             sql, parameters = _query(few, *filters).bind(**values)
@@ -92,6 +93,7 @@ def too_many() -> TooManyExports:
 
 
 @retry_on_disconnect
+@prefer_standby
 def _prepare(filters: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """Return the values of the filters, and whether these seem to select few tasks."""
     with connection():

@@ -6,6 +6,7 @@ from typing import Any
 from ..database import queries
 from ..database.connection import connection, retry_on_disconnect
 from ..database.models import Status, Task
+from ..database.standby import prefer_standby
 from ..errors import NoTasksOnRepository
 from ..github.client import GitHubClient
 from ..github.names import is_full_name
@@ -66,6 +67,7 @@ class RepositoryPage:
 
 
 @retry_on_disconnect
+@prefer_standby
 def list_repositories(
     filters: dict[str, Any], sort: str, limit: int, cursor: RepositoryCursor | None
 ) -> RepositoryPage:
@@ -93,6 +95,7 @@ def list_repositories(
 
 
 @retry_on_disconnect
+@prefer_standby
 def read_repository(name: str) -> dict[str, Any]:
     """Return the repository that has this name, now or formerly, with its tasks by status.
 

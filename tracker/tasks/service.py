@@ -14,6 +14,7 @@ from ..database.connection import (
 )
 from ..database.models import MetadataStatus, Task
 from ..database.queries import TaskJSON, Versions
+from ..database.standby import prefer_standby
 from ..errors import (
     GitHubError,
     PreconditionFailed,
@@ -130,6 +131,7 @@ def search_slot(filters: dict[str, Any]) -> Iterator[None]:
 
 
 @retry_on_disconnect
+@prefer_standby
 def _read_page(query: dict[str, Any]) -> pagination.Page:
     with connection():
         return pagination.read_page(**query)
