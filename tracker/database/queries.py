@@ -15,7 +15,8 @@ from .models import Status, Task, repository_key
 
 MANY = "many tasks"  # advisory lock; no repository has this name
 # A time as responses have it
-TIME = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+FORMAT = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
+TIME = f"to_char({{0}} AT TIME ZONE 'UTC', {FORMAT})"
 
 Versions = list[int] | None  # versions that a change is for; None for any
 
@@ -43,14 +44,19 @@ def json_columns() -> tuple[Any, ...]:
 
 
 def row_json(fields: Iterable[Field]) -> SQL:
-    """Return the expression for a row's columns as the JSON of a response."""
-    values = ", ".join(
-        f"{TIME.format(field.name)} AS {field.name}"
-        if isinstance(field, DateTimeTZField)
-        else field.name
-        for field in fields
-    )
-    return SQL(f"(SELECT row_to_json(found) FROM (SELECT {values}) AS found)::text")  # noqa: S608
+    """Return the expression for a row's columns as the JSON of a response.
+
+    Citus refuses to_char() in a subquery without FROM; PostgreSQL makes one of the two.
+    """
+    columns = {field.name: isinstance(field, DateTimeTZField) for field in fields}
+
+    def select(time: str) -> str:
+        texts = (f"{time.format(name)} AS {name}" if t else name for name, t in columns.items())
+        return f"SELECT {', '.join(texts)}"
+
+    utc = select("{0} AT TIME ZONE 'UTC'")
+    values = f"{select(f'to_char({{0}}, {FORMAT})')} FROM ({utc}) AS utc"
+    return SQL(f"(SELECT row_to_json(found) FROM ({values}) AS found)::text")  # noqa: S608
 
 
 def find_task(task_id: int) -> Task | None:
