@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from peewee import PeeweeException
 
+from ..causes import describe
 from ..config import Settings
-from ..errors import DatabaseUnavailable, describe
+from ..errors import DatabaseUnavailable
 from .connection import P, T, connection, database, init_pool, new_pool, translated_errors
 from .driver import CONNECT_TIMEOUT, SETTINGS
 from .pool import Pool, PoolExhausted
