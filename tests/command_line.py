@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,15 @@ class Tracker:
             stderr=its,
         )
         os.close(its)
+        deadline = threading.Timer(PATIENCE, process.kill)  # of one that waits for more input
+        deadline.start()
         os.write(ours, typed.encode())
         parts = []
         with suppress(OSError):  # Linux reports the end of a terminal as an error
             while part := os.read(ours, 65536):
                 parts.append(part)
         os.close(ours)
+        deadline.cancel()
         return process.wait(PATIENCE), b"".join(parts).decode(errors="replace").replace(
             "\r\n", "\n"
         )

@@ -11,10 +11,12 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import jsonschema_rs
 import psycopg2
 import psycopg2.extensions
@@ -25,6 +27,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
 from tracker import create_app
+from tracker.application import connect
 from tracker.config import Settings
 from tracker.database import migrations
 from tracker.database.changes import Change, FormerName, StarCount
@@ -39,6 +42,16 @@ NAMES = (
     *("DATABASE_URL", "GITHUB_API_BASE", "GITHUB_CACHE", "GITHUB_TIMEOUT", "GITHUB_TOKEN"),
     "TRACKER_CWD",  # of the launcher that has started the tests
 )
+
+
+for name, examples in {"quick": 20, "thorough": 200}.items():  # --hypothesis-profile chooses
+    hypothesis.settings.register_profile(
+        name,
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+    )
+hypothesis.settings.load_profile("quick")
 
 
 def pytest_configure() -> None:
@@ -138,12 +151,22 @@ def settings(database_url: str, github: GitHub) -> Settings:
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
-    """The application; everything that the test stored is deleted after it."""
-    app = create_app(settings)
-    app.test_client_class = ConformingClient
+    """The application; everything that the test stored is deleted after it.
+
+    Tests whose settings differ in GitHub's address alone share it, so they must not extend it.
+    """
+    app = _application(replace(settings, github_api_base=Settings.github_api_base))
+    connect(app, settings)
     yield app
     database.close_idle()
     clear(settings.database_url)
+
+
+@cache
+def _application(settings: Settings) -> Flask:
+    app = create_app(settings)
+    app.test_client_class = ConformingClient
+    return app
 
 
 @pytest.fixture
@@ -155,15 +178,33 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def environment(database_url: str, github: GitHub, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a process that shares this test's database and GitHub."""
+    yield _environment(database_url, github, str(tmp_path / "github-cache.sqlite"))
+    clear(database_url)
+
+
+@pytest.fixture(scope="module")
+def module_github() -> Iterator[GitHub]:
+    """A stand-in for GitHub, for the service of a module."""
+    with GitHub() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture(scope="module")
+def module_environment(database_url: str, module_github: GitHub) -> Iterator[dict[str, str]]:
+    """The environment of a service that the tests of a module share."""
+    yield _environment(database_url, module_github, "memory")
+    clear(database_url)
+
+
+def _environment(database_url: str, github: GitHub, cache: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in NAMES}
-    yield kept | {
+    return kept | {
         "DATABASE_URL": database_url,
         "GITHUB_API_BASE": github.url,
-        "GITHUB_CACHE": str(tmp_path / "github-cache.sqlite"),
+        "GITHUB_CACHE": cache,
         "GITHUB_TIMEOUT": "2",
         "XDG_STATE_HOME": str(tmp_path / ".local" / "state"),  # a journal of its own
     }
-    clear(database_url)
 
 
 UNDOCUMENTED = {"/", "/docs", "/docs/docs.js", "/docs/{name}", "/openapi.json", "/broken"}

@@ -64,6 +64,7 @@ def test_the_session_of_the_command_line_works_as_one_script(demo: Service) -> N
     assert matches(found, expected), f"{expected}\n\nis not\n\n{found}"
 
 
+@pytest.mark.slow
 def test_every_example_of_a_verbs_help_works(demo: Service) -> None:
     home = demo.output.parent
     (home / "tasks.txt").write_text("pallets/flask One +tag due:fri\n")

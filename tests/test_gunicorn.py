@@ -22,6 +22,7 @@ from helpers import (
     wait_for,
     workers,
 )
+from marks import slow
 from tracker.config import Settings
 from tracker.database import migrations
 from tracker.postgres import server as embedded
@@ -83,7 +84,7 @@ def test_json_lines_have_the_same_content(environment: dict[str, str], output: P
         assert (access["method"], access["uri"], access["status"]) == ("POST", "/tasks", 502)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT)])
 def test_an_embedded_database_ends_with_the_service(
     embedded_environment: dict[str, str], output: Path, number: signal.Signals
 ) -> None:
@@ -134,7 +135,7 @@ def test_ctrl_c_ends_the_service_without_waiting_for_requests(
 @pytest.mark.parametrize(
     ("number", "file"),
     [
-        (signal.SIGTERM, "postgres.new"),
+        slow(signal.SIGTERM, "postgres.new"),
         (signal.SIGINT, "postgres/postmaster.pid"),
     ],
 )

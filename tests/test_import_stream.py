@@ -5,12 +5,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import psycopg2
 import pytest
 import requests
 
+from conftest import clear
 from helpers import PATIENCE, Service, served, wait_for, workers
 from raw import read_response, status
 
@@ -20,11 +20,21 @@ MANY = 5_000
 MEMORY_MAX = 16  # MiB
 
 
-@pytest.fixture
-def service(environment: dict[str, str], tmp_path: Path) -> Iterator[Service]:
-    """The service with one worker."""
-    with served({**environment, "WEB_CONCURRENCY": "1"}, tmp_path / "output") as service:
+@pytest.fixture(scope="module")
+def shared_service(
+    module_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """The service with one worker, for all tests."""
+    environment = {**module_environment, "WEB_CONCURRENCY": "1"}
+    with served(environment, tmp_path_factory.mktemp("import") / "output") as service:
         yield service
+
+
+@pytest.fixture
+def service(shared_service: Service, database_url: str) -> Iterator[Service]:
+    """That service; the tasks are deleted after the test."""
+    yield shared_service
+    clear(database_url)
 
 
 def send(service: Service, body: bytes | Iterator[bytes], query: str = "") -> requests.Response:

@@ -22,6 +22,7 @@ from launcher import (
     program,
     reported,
 )
+from marks import slow
 from tracker.cli.admin import commands
 from tracker.cli.verbs import MODULES
 from tracker.config import VERSION
@@ -110,18 +111,18 @@ def test_an_unknown_command_is_refused_with_a_hint(tmp_path: Path, command: str,
 
 
 @pytest.mark.parametrize("value", ["auto", "1.5", "-1", "\u00b2", "1" * 5000])
-def test_a_wrong_web_concurrency_is_refused_in_one_line(folder: Path, value: str) -> None:
-    done = launch(folder, WEB_CONCURRENCY=value)
+def test_a_wrong_web_concurrency_is_refused_in_one_line(value: str) -> None:
+    done = launch(first_starts()[0], WEB_CONCURRENCY=value)
     assert (done.returncode, done.stdout) == (1, "")
     assert (
         done.stderr == f"error: WEB_CONCURRENCY takes a whole number from 1 to 64, not {value!r}\n"
     )
 
 
-@pytest.mark.parametrize("value", ["", " ", " 3 "])
-def test_web_concurrency_may_be_empty_or_padded(folder: Path, value: str) -> None:
+def test_web_concurrency_may_be_empty_or_padded(folder: Path) -> None:
     (folder / "gunicorn.py").write_text("import os; print(os.environ.get('WEB_CONCURRENCY'))")
-    assert launch(folder, WEB_CONCURRENCY=value).stdout == f"{value.strip() or None}\n"
+    for value in ("", " ", " 3 "):
+        assert launch(folder, WEB_CONCURRENCY=value).stdout == f"{value.strip() or None}\n"
 
 
 def test_commands_go_to_the_package_and_tests_to_pytest(folder: Path) -> None:
@@ -149,7 +150,7 @@ def test_a_command_learns_the_folder_of_the_caller(folder: Path, tmp_path: Path)
     assert launch(folder, "db", cwd=str(tmp_path)).stdout == f"{tmp_path}\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT), slow(signal.SIGHUP)])
 def test_a_start_that_is_cut_short_ends_pip(folder: Path, number: signal.Signals) -> None:
     (folder / "requirements.lock").write_text(build_wheel(folder))
     with socket.create_server(("127.0.0.1", 0)) as index:
@@ -198,6 +199,7 @@ def test_a_creation_that_was_killed_is_repeated(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_an_environment_that_lost_its_python_is_recreated(folder: Path) -> None:
     python = folder / ".venv" / "bin" / "python"
     python.unlink()

@@ -76,6 +76,7 @@ def test_a_lock_that_does_not_fit_names_the_way_around_it(folder: Path) -> None:
     assert launch(folder).stderr == ""
 
 
+@pytest.mark.slow
 def test_an_install_that_went_elsewhere_is_not_recorded(folder: Path, tmp_path: Path) -> None:
     (folder / "requirements.lock").write_text(build_wheel(folder))
     error = error_of(folder, PIP_TARGET=str(tmp_path / "elsewhere"))
@@ -83,6 +84,7 @@ def test_an_install_that_went_elsewhere_is_not_recorded(folder: Path, tmp_path: 
     assert "Installing" in launch(folder).stderr
 
 
+@pytest.mark.slow
 def test_a_failed_install_is_reported_in_one_line_and_repeated(folder: Path) -> None:
     lock = folder / "requirements.lock"
     lock.write_text("-r absent.txt\n")
@@ -95,6 +97,7 @@ def test_a_failed_install_is_reported_in_one_line_and_repeated(folder: Path) -> 
     assert launch(folder).stderr == ""
 
 
+@pytest.mark.slow
 def test_an_index_that_is_out_of_reach_is_named_as_the_reason(folder: Path) -> None:
     (folder / "requirements.lock").write_text(build_wheel(folder))
     (folder / "wheels" / "greeting-1.0-py3-none-any.whl").unlink()

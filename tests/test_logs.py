@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
+from tracker import create_app
 from tracker.config import Settings
 from tracker.logs import JSONFormatter, RequestIdFilter, TextFormatter, configuration
 
@@ -94,7 +94,8 @@ def test_an_invalid_id_of_the_client_is_replaced(client: FlaskClient, sent: str)
     assert response.headers["X-Request-ID"] not in ("", sent)
 
 
-def test_a_line_logged_in_a_request_has_its_id(app: Flask) -> None:
+def test_a_line_logged_in_a_request_has_its_id(settings: Settings) -> None:
+    app = create_app(settings)
     line = record("it happened")
 
     @app.before_request

@@ -20,6 +20,7 @@ import pytest
 from faults import SLOW, USABLE
 from helpers import PATIENCE, ROOT, UNSET, Service, members, served, wait_for, workers
 from leaks import API_TOKEN, FLASK, GITHUB_TOKEN, PASSWORD, Caller, leaks, secretive
+from marks import slow
 from tracker.config import Settings
 from tracker.database import migrations
 from tracker.demo.faults import FAULTS, RATE_LIMITS
@@ -43,7 +44,7 @@ def role(server: dict[str, Any]) -> Iterator[str]:
         cursor.execute(f"DROP ROLE {name}")
 
 
-@pytest.mark.parametrize("log_format", ["text", pytest.param("json", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("log_format", ["text", slow("json")])
 def test_no_failure_reveals_a_secret(
     environment: dict[str, str],
     role: str,

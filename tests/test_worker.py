@@ -1,7 +1,6 @@
 """The worker serves each connection in a greenlet, and none of them holds up others."""
 
 import json
-import os
 import socket
 import threading
 import time
@@ -15,7 +14,6 @@ import psycopg2
 import pytest
 import requests
 
-from conftest import clear
 from helpers import Service, served, workers
 from raw import LIVE, QUICK, connect, live_seconds, read_response, request, status
 from tracker.api.parsing import QUERY_MAX
@@ -26,26 +24,13 @@ HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
-def github_stand_in() -> Iterator[GitHub]:
-    with GitHub() as github:
-        yield github
-
-
-@pytest.fixture(scope="module")
 def one_worker(
-    database_url: str, github_stand_in: GitHub, tmp_path_factory: pytest.TempPathFactory
+    module_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """The service with one worker, for all tests."""
-    environment = {
-        "DATABASE_URL": database_url,
-        "GITHUB_API_BASE": github_stand_in.url,
-        "GITHUB_CACHE": "memory",
-        "GITHUB_TIMEOUT": "5",
-        "WEB_CONCURRENCY": "1",
-    }
-    with served(os.environ | environment, tmp_path_factory.mktemp("worker") / "output") as service:
+    environment = {**module_environment, "GITHUB_TIMEOUT": "5", "WEB_CONCURRENCY": "1"}
+    with served(environment, tmp_path_factory.mktemp("worker") / "output") as service:
         yield service
-    clear(database_url)
 
 
 def test_idle_connections_and_partial_requests_hold_up_nobody(one_worker: Service) -> None:
@@ -80,16 +65,16 @@ def test_a_request_that_waits_for_a_lock_holds_up_nobody(
 
 
 def test_a_request_that_waits_for_github_holds_up_nobody(
-    one_worker: Service, github_stand_in: GitHub
+    one_worker: Service, module_github: GitHub
 ) -> None:
-    github_stand_in.fault = Fault(delay=1.5)
+    module_github.fault = Fault(delay=1.5)
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(one_worker.post, "django/django")
         time.sleep(0.2)
         assert max(live_seconds(one_worker) for _ in range(5)) < QUICK
         assert not waiting.done()
         assert waiting.result().status_code == 201
-    github_stand_in.fault = None
+    module_github.fault = None
 
 
 def test_many_clients_need_few_threads(one_worker: Service) -> None:

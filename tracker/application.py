@@ -31,16 +31,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or load_settings()
     app = Flask("tracker", static_folder=None)
-    app.config.update(
-        SETTINGS=settings,
-        MAX_CONTENT_LENGTH=BODY_MAX + 1,
-        GITHUB_WEB_HOST=web_host(settings.github_api_base),
-    )
+    app.config["MAX_CONTENT_LENGTH"] = BODY_MAX + 1
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["task"] = TaskIdConverter
-    app.extensions["github"] = GitHubClient(settings)
-    configure(settings)
-    standby.configure(settings)
+    connect(app, settings)
     logs.init_app(app)
     security.init_app(app, settings)
     urls.init_app(app)
@@ -64,3 +58,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     for command in commands:
         app.cli.add_command(command)
     return app
+
+
+def connect(app: Flask, settings: Settings) -> None:
+    """Set the database and the GitHub that the application uses. No I/O."""
+    app.config.update(SETTINGS=settings, GITHUB_WEB_HOST=web_host(settings.github_api_base))
+    app.extensions["github"] = GitHubClient(settings)
+    configure(settings)
+    standby.configure(settings)

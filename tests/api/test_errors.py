@@ -11,9 +11,9 @@ from typing import Any
 
 import psycopg2
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
+from tracker import create_app
 from tracker.api.parsing import BODY_MAX
 from tracker.api.refusals import HTTP_REASONS, reasons
 from tracker.config import Settings
@@ -184,7 +184,11 @@ def test_a_statement_that_waits_too_long_is_503(client: FlaskClient, database_ur
     assert response.get_json()["reason"] == "database_timeout"
 
 
-def test_an_unexpected_error_is_a_generic_500(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_is_a_generic_500(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(settings)
+
     @app.get("/broken")
     def broken() -> str:
         raise RuntimeError("SELECT secret FROM insides")

@@ -128,8 +128,9 @@ def internal_error(world: World) -> TestResponse:
     def broken() -> str:
         raise RuntimeError
 
-    world.client.application.view_functions["tasks.list_tasks"] = broken
-    return world.client.get("/tasks")
+    client = world.client_with()
+    client.application.view_functions["tasks.list_tasks"] = broken
+    return client.get("/tasks")
 
 
 def github_token_rejected(world: World) -> TestResponse:

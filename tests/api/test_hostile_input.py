@@ -7,29 +7,25 @@ from contextlib import suppress
 
 import pytest
 
-from conftest import clear
 from helpers import Service, served
-from tracker.demo.github import GitHub
 
 TASK = {"title": "Read the docs", "repository": "pallets/flask"}
 
 
 @pytest.fixture(scope="module")
-def service(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(
+    module_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     """A service with one worker, for all tests of this module."""
-    with GitHub() as github:
-        environment = {
-            "DATABASE_URL": database_url,
-            "GITHUB_API_BASE": github.url,
-            "GITHUB_CACHE": "memory",
-            "WEB_CONCURRENCY": "1",
-            "FORWARDED_ALLOW_IPS": "127.0.0.1",  # as behind a proxy on this machine
-            "DATABASE_POOL_SIZE": "4",
-        }
-        with served(environment, tmp_path_factory.mktemp("hostile") / "output") as running:
-            yield running
-            assert "Exception on" not in running.log
-    clear(database_url)
+    environment = {
+        **module_environment,
+        "WEB_CONCURRENCY": "1",
+        "FORWARDED_ALLOW_IPS": "127.0.0.1",  # as behind a proxy on this machine
+        "DATABASE_POOL_SIZE": "4",
+    }
+    with served(environment, tmp_path_factory.mktemp("hostile") / "output") as running:
+        yield running
+        assert "Exception on" not in running.log
 
 
 def exchange(service: Service, request: bytes) -> tuple[int, bytes]:

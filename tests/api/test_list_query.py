@@ -7,7 +7,7 @@ from urllib.parse import quote_from_bytes, urlencode
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.api.parsing import QUERY_MAX
@@ -15,10 +15,6 @@ from tracker.api.schemas import ListQuerySchema
 from tracker.database.models import BIGINT_MAX
 from tracker.tasks.pagination import Cursor
 from tracker.tasks.sorting import SORTS
-
-fuzzed = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 def cursor(position: Any) -> str:
@@ -231,14 +227,12 @@ json_values = st.recursive(
 )
 
 
-@fuzzed
 @given(sort=st.sampled_from(SORTS), position=json_values)
 def test_any_json_in_a_cursor_is_422(client: FlaskClient, sort: str, position: Any) -> None:
     response = client.get(f"/tasks?sort={sort}&cursor={cursor(position)}")
     assert response.status_code == 422
 
 
-@fuzzed
 @given(sort=st.sampled_from(SORTS), value=json_values, task_id=json_values)
 def test_any_value_in_a_cursor_is_a_page_or_422(
     client: FlaskClient, sort: str, value: Any, task_id: Any
@@ -254,7 +248,6 @@ raw_values = st.binary(max_size=40) | st.text(max_size=20).map(
 )
 
 
-@fuzzed
 @given(pairs=st.lists(st.tuples(names, raw_values), max_size=4), escaped=st.booleans())
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_any_bytes_in_any_parameter_are_no_500(

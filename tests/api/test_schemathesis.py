@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers import Service, served
+from marks import slow
 from tracker.demo.github import GitHub
 
 RUN = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"
@@ -19,8 +20,8 @@ QUICK = "examples,fuzzing"
     ("token", "phases", "examples"),
     [
         (None, QUICK, 5),
-        pytest.param(None, PHASES, 25, marks=pytest.mark.slow),
-        pytest.param("a-token", PHASES, 15, marks=pytest.mark.slow),
+        slow(None, PHASES, 25),
+        slow("a-token", PHASES, 15),
     ],
 )
 def test_the_running_service_conforms_to_its_document(

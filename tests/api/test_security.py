@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 TASK = {"title": "Read the docs", "repository": "pallets/flask"}
@@ -98,9 +97,6 @@ HEADERS += ["Idempotency-Key", "Content-Type", "X-Request-ID", "X-Forwarded-Host
 HEADERS += ["X-Forwarded-For", "X-Forwarded-Prefix"]
 
 
-@hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(
     name=st.sampled_from(HEADERS),
     value=st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"]), max_size=30)

@@ -1,7 +1,6 @@
 """Fixtures to run commands in this process, and verbs beside a service."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,26 +32,16 @@ def run(settings: Settings) -> Iterator[Callable[..., Result]]:
 
 @pytest.fixture(scope="module")
 def cli_service(
-    database_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Service, GitHub]]:
-    """A service for the tests of one module, and its stand-in for GitHub."""
-    folder = tmp_path_factory.mktemp("cli")
-    with GitHub() as github:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": database_url,
-            "GITHUB_API_BASE": github.url,
-            "GITHUB_CACHE": "memory",
-            "GITHUB_TIMEOUT": "2",
-            "WEB_CONCURRENCY": "1",
-        }
-        with served(environment, folder / "output") as service:
-            yield service, github
+    module_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A service for the tests of one module."""
+    environment = {**module_environment, "WEB_CONCURRENCY": "1"}
+    with served(environment, tmp_path_factory.mktemp("cli") / "output") as service:
+        yield service
 
 
 @pytest.fixture
-def tracker(cli_service: tuple[Service, GitHub], tmp_path: Path) -> Iterator[Tracker]:
+def tracker(cli_service: Service, module_github: GitHub, tmp_path: Path) -> Iterator[Tracker]:
     """The command line; the tasks are deleted after the test."""
-    service, github = cli_service
-    yield Tracker(service, github, tmp_path)
-    service.call("DELETE", ALL)
+    yield Tracker(cli_service, module_github, tmp_path)
+    cli_service.call("DELETE", ALL)

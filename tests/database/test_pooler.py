@@ -15,6 +15,7 @@ from peewee import DataError
 
 from helpers import PATIENCE, Service, fill, served, wait_for
 from hurt import execute
+from marks import slow
 from pooler import MODES, pooled
 from tracker.config import Settings
 from tracker.database import driver, migrations, queries
@@ -179,7 +180,7 @@ def test_a_wrong_setting_is_named_and_runs_no_other_statement(url: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("number", [280, pytest.param(3_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [280, slow(3_000)])
 def test_many_clients_are_served_behind_a_pooler(
     environment: dict[str, str], url: str, tmp_path: Path, mode: str, number: int
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.api.schemas import TaskSchema
@@ -143,9 +143,6 @@ TAG = st.text('aé🎉\\"{},\u2028\x7f\x01', min_size=1, max_size=5)
 TIME = st.datetimes(timezones=st.just(timezone.utc))
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(
     values=st.fixed_dictionaries(
         {

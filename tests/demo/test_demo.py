@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from helpers import ROOT, Service, copy_project, nothing_left, started, wait_for
 
 SAMPLES = json.loads((ROOT / "tracker/demo/tasks.json").read_text())
@@ -29,6 +31,7 @@ def demo(folder: Path, *words: str) -> Iterator[Service]:
         yield service
 
 
+@pytest.mark.slow
 def test_the_demo_keeps_its_tasks_until_reset_and_leaves_no_process(tmp_path: Path) -> None:
     with demo(tmp_path) as service:
         for number, sample in enumerate(SAMPLES, 1):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import Held, judge, load, served, wait_for, workers
+from marks import slow
 from tracker.demo.github import GitHub
 
 pytestmark = pytest.mark.failure
@@ -69,9 +70,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], bool]] = {
 SLOW = {name for name in DAMAGES if name.startswith("cache file")}
 
 
-@pytest.mark.parametrize(
-    "fault", [pytest.param(f, marks=pytest.mark.slow if f in SLOW else ()) for f in DAMAGES]
-)
+@pytest.mark.parametrize("fault", [slow(fault) if fault in SLOW else fault for fault in DAMAGES])
 def test_a_failing_cache_fails_no_request_and_is_logged_once(
     environment: dict[str, str],
     tmp_path: Path,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from helpers import connections, descriptors, served, wait_for, workers
+from marks import slow
 from readers import Readers, check_as_fast
 from slow_clients import slow_clients
 
@@ -14,9 +15,7 @@ pytestmark = pytest.mark.failure
 MEMORY_MAX = 64 * 1024  # bytes for each connection
 
 
-@pytest.mark.parametrize(
-    ("number", "seconds"), [(300, 2), pytest.param(2_000, 30, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("number", "seconds"), [(300, 2), slow(2_000, 30)])
 def test_slow_clients_hold_up_no_reads(
     environment: dict[str, str],
     tmp_path: Path,

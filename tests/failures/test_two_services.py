@@ -49,6 +49,7 @@ def test_two_services_share_a_new_data_folder(
             assert "Traceback" not in service.log
 
 
+@pytest.mark.slow
 def test_of_two_services_on_one_port_one_starts(
     embedded_environment: dict[str, str], folder: Path, tmp_path: Path
 ) -> None:

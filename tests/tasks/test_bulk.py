@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.database.connection import connection
@@ -71,9 +71,6 @@ def stored(client: FlaskClient) -> Callable[[], Stored]:
     return lambda: {task["id"]: task for task in client.get("/tasks?limit=100").get_json()}
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(
     tasks=st.lists(TASKS, max_size=8), query=QUERIES, method=st.sampled_from(["PATCH", "DELETE"])
 )

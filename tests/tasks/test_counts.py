@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.database.connection import connection
@@ -53,9 +53,6 @@ def count(client: FlaskClient) -> Callable[[str], dict[str, int]]:
     return count
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(tasks=st.lists(TASKS, max_size=10))
 def test_the_numbers_are_those_that_plain_python_counts(
     add: Callable[..., int],

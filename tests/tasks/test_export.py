@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gated import busy_connections
@@ -52,9 +52,6 @@ TASKS = st.fixed_dictionaries(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(tasks=st.lists(TASKS, max_size=4))
 def test_an_export_has_each_task_as_get_returns_it(app: Flask, tasks: list[dict[str, Any]]) -> None:
     with connection():

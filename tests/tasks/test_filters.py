@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import ROOT
@@ -141,9 +141,6 @@ def test_every_filter_is_compared_with_plain_python() -> None:
     assert {query.partition("=")[0] for query in SELECTS} == FILTERS.keys()
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(
     tasks=st.lists(TASKS, min_size=4, max_size=12),
     pair=st.sets(st.sampled_from(sorted(SELECTS)), max_size=2),

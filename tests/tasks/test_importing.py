@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
@@ -345,9 +345,6 @@ TASKS = st.builds(
 )
 
 
-@settings(
-    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
 @given(st.lists(TASKS, max_size=5))
 def test_export_restore_export_gives_the_same_bytes(
     app: Flask, client: FlaskClient, load: Import, tasks: list[dict[str, Any]]

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from peewee import fn
 
@@ -23,7 +23,6 @@ from tracker.tasks.sorting import SORT_COLUMNS, SORTS
 
 Add = Callable[..., int]
 # The examples share one application, and delete the tasks that would disturb others.
-SUPPRESSED = [HealthCheck.function_scoped_fixture]
 
 
 def walk(client: FlaskClient, query: str) -> Iterator[list[dict[str, Any]]]:
@@ -226,7 +225,6 @@ FILTERS: dict[str, Callable[[Task], bool]] = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=SUPPRESSED)
 @given(
     tasks=st.lists(TASKS, max_size=12),
     sort=st.sampled_from(SORTS),

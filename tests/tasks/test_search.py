@@ -11,8 +11,7 @@ from urllib.parse import urlencode
 import psycopg2
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import wait_for
@@ -138,9 +137,6 @@ def test_the_largest_searches_are_accepted(client: FlaskClient, words: str) -> N
     assert client.get(f"/tasks?{urlencode({'q': words})}").status_code == 200
 
 
-@hypothesis_settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(st.text(max_size=250) | st.text("'\"\\:*&|!<>() ab", max_size=30))
 def test_any_text_is_a_search_or_a_422(client: FlaskClient, text: str) -> None:
     query = urlencode({"q": text}, errors="replace")
@@ -155,9 +151,6 @@ TEXTS = st.text(
 
 
 @pytest.mark.usefixtures("client")
-@hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(TEXTS)
 def test_python_and_postgresql_find_the_same_words(text: str) -> None:
     for form in (text, unicodedata.normalize("NFD", text)):

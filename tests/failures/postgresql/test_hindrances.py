@@ -10,6 +10,7 @@ import pytest
 
 from helpers import Held, judge, load, served, wait_for, workers
 from hurt import MARGIN, locked, read, read_only, slowed
+from marks import slow
 from tracker.database.connection import CHECKOUT_TIMEOUT
 from tracker.database.driver import (
     CONNECT_TIMEOUT,
@@ -41,9 +42,7 @@ HINDRANCES = {
 SLOW = {"pool exhausted", "statement that runs too long"}
 
 
-@pytest.mark.parametrize(
-    "fault", [pytest.param(f, marks=pytest.mark.slow if f in SLOW else ()) for f in HINDRANCES]
-)
+@pytest.mark.parametrize("fault", [slow(fault) if fault in SLOW else fault for fault in HINDRANCES])
 def test_a_hindered_write_is_refused_in_time_and_reads_go_on(
     environment: dict[str, str],
     folder: Path,

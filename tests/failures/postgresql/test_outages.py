@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -19,14 +19,11 @@ from hurt import (
     stop,
     terminate_connections,
 )
+from marks import slow
 from tracker.config import Settings
 from tracker.database import migrations
 
 pytestmark = pytest.mark.failure
-
-
-def slow(*values: Any) -> Any:
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +116,10 @@ LACKS = {
 }
 
 
-@pytest.mark.parametrize("fault", LACKS)
+SLOW = {"schema missing", "schema behind by a column"}
+
+
+@pytest.mark.parametrize("fault", [slow(fault) if fault in SLOW else fault for fault in LACKS])
 def test_a_lack_is_reported_until_it_ends(
     environment: dict[str, str],
     folder: Path,
