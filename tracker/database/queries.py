@@ -12,6 +12,7 @@ from .changes import FormerName
 from .compiled import CompiledQuery, parameter
 from .connection import database
 from .models import Status, Task, repository_key
+from .returned import from_row, returned_columns
 
 MANY = "many tasks"  # advisory lock; no repository has this name
 # A time as responses have it
@@ -82,7 +83,7 @@ def insert_task(values: dict[str, Any]) -> TaskJSON:
     values = Task._meta.get_default_dict() | values
     completed = values["status"] == Status.DONE.value and "completed_at" not in values
     (row,) = _insert(completed, *values).execute(**values).fetchall()
-    return TaskJSON(*row)
+    return TaskJSON(*from_row(row))
 
 
 @cache
@@ -90,7 +91,7 @@ def _insert(completed: bool, *names: str) -> CompiledQuery:
     values: dict[Any, Any] = {getattr(Task, name): parameter(name) for name in names}
     if completed:
         values[Task.completed_at] = fn.now()
-    return CompiledQuery(Task.insert(values).returning(*json_columns()), prepare=True)
+    return CompiledQuery(Task.insert(values).returning(*returned_columns().values()), prepare=True)
 
 
 def update_task(task_id: int, values: dict[str, Any], versions: Versions) -> TaskJSON | None:
@@ -100,7 +101,7 @@ def update_task(task_id: int, values: dict[str, Any], versions: Versions) -> Tas
     """
     for query in _update(versions is not None, values.get("status"), *values):
         if row := query.execute(**values, id=task_id, versions=versions).fetchone():
-            return TaskJSON(*row)
+            return TaskJSON(*from_row(row))
     return None
 
 
@@ -115,10 +116,10 @@ def _update(versioned: bool, status: str | None, *names: str) -> list[CompiledQu
     found: list[Any] = [
         Task.update(**values, **columns, **next_version())
         .where(selected & condition & differs)
-        .returning(*json_columns())
+        .returning(*returned_columns().values())
         for condition, columns in completions({"status": status} if status else {})
     ]
-    found.append(Task.select(*json_columns()).where(selected & ~differs))
+    found.append(Task.select(*returned_columns().values()).where(selected & ~differs))
     return [CompiledQuery(query, prepare=True) for query in found]
 
 
