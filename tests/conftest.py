@@ -4,6 +4,7 @@ The client checks each response against the OpenAPI document.
 """
 
 import gc
+import logging
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
+from citus import StatementLint
 from tracker import create_app
 from tracker.application import connect
 from tracker.config import Settings
@@ -66,6 +68,28 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     """Keep what is imported by now out of each garbage collection: a tenth of the tests' time."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def lint() -> Iterator[StatementLint]:
+    """The lint of all statements that this process sends through Peewee."""
+    handler = StatementLint()
+    logger = logging.getLogger("peewee")
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    yield handler
+    logger.removeHandler(handler)
+    logger.level, logger.propagate = before
+
+
+@pytest.fixture(autouse=True)
+def accepted_by_citus(lint: StatementLint) -> Iterator[None]:
+    """Fail a test that sends a statement which Citus refuses."""
+    yield
+    refused, lint.refused = lint.refused, []
+    assert not refused, "\n".join(refused)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,9 @@ FOLDER = Path(__file__).parent
 HISTORY = "schema_migration"  # table of applied migrations
 ADVISORY_LOCK = 0x6974_7472_6163_6B72  # "ittrackr"; any number that no one else uses
 LOCK_POLL_INTERVAL = 0.1  # seconds
+# Citus refuses a transaction that changes all shards in parallel and then a function, unless it
+# is told to take them one by one. Without Citus, this is a name that PostgreSQL accepts.
+SESSION = UNLIMITED | {"citus.multi_shard_modify_mode": "sequential"}
 
 
 def upgrade(settings: Settings) -> list[str]:
@@ -95,5 +98,5 @@ def locked(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _runner(settings: Settings) -> Iterator[Runner]:
-    with new_pool(settings, UNLIMITED) as pool:
+    with new_pool(settings, SESSION) as pool:
         yield Runner(pool, str(FOLDER), table_name=HISTORY)
