@@ -264,3 +264,14 @@ def test_connections_beyond_the_limit_wait(environment: dict[str, str], tmp_path
         for client in clients[1:4]:
             client.close()
         assert status(read_response(clients[-1])) == 200
+
+
+def test_a_response_has_its_head_and_body_in_one_piece(one_worker: Service) -> None:
+    with ExitStack() as stack:
+        client = connect(one_worker, stack)
+        for path in ("/health/live", "/tasks"):
+            for _ in range(20):
+                client.sendall(request("GET", path))
+                head, _, body = client.recv(64 * 1024).partition(b"\r\n\r\n")
+                assert f"content-length: {len(body)}" in head.decode().lower()
+                assert body

@@ -19,8 +19,8 @@ from gevent import monkey
 monkey.patch_all()
 import sys
 from gunicorn.app.wsgiapp import run
-from tracker import worker
-worker.HEAD_TIMEOUT = worker.BODY_TIMEOUT = worker.WRITE_TIMEOUT = 1.0
+from tracker import client_socket as deadlines
+deadlines.HEAD_TIMEOUT = deadlines.BODY_TIMEOUT = deadlines.WRITE_TIMEOUT = 1.0
 sys.argv = ["gunicorn", "wsgi:app"]
 run()
 """

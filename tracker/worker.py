@@ -7,17 +7,14 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EPIPE
 from functools import partial
 from http import HTTPStatus
-from socket import SHUT_RD
 from typing import Any, NamedTuple
 
 import gevent
 from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
-from gevent.socket import socket
 from gunicorn import util
 from gunicorn.http import message
 from gunicorn.http.errors import ParseException
@@ -28,16 +25,13 @@ from . import metrics
 from .api.refusals import gunicorn_error
 from .api.security import DEFAULT_CACHING
 from .api.urls import ForwardedHeaders, without_ipv4_mapping
+from .client_socket import STOP_LINGER, ClientSocket
 from .logs import REQUEST_ID
 
-HEAD_TIMEOUT = 10.0  # seconds from a request's first byte to the end of its head
-BODY_TIMEOUT = 30.0  # seconds for the whole body
-WRITE_TIMEOUT = 30.0  # seconds for each write
 # The longest query with its cursor, path and prefix. gunicorn takes no higher limit than this
 # constant: https://github.com/benoitc/gunicorn/blob/27.0.1/gunicorn/http/message.py#L513
 REQUEST_LINE_MAX = message.MAX_REQUEST_LINE = 18 * 1024  # bytes
 READ_STEP = 64 * 1024  # bytes between two switches to other requests
-STOP_LINGER = 2.0  # seconds for which a stopping worker waits for a request head
 
 
 class Worker(GeventWorker):
@@ -124,6 +118,7 @@ class Worker(GeventWorker):
             return super().handle_request(listener_name, req, sock, addr)
         finally:
             with suppress(OSError, ParseException):  # the client ends, or sends no valid body
+                sock.flush()
                 while req.body.read(READ_STEP):
                     gevent.sleep(0)
 
@@ -155,72 +150,6 @@ class Address(NamedTuple):
 
     def getsockname(self) -> Any:
         return self.name
-
-
-class ClientSocket(socket):
-    """A client's connection with a deadline for each phase of a request.
-
-    A client that misses a deadline is treated as one that has closed the connection.
-    """
-
-    def __init__(self, client: socket, keepalive: float) -> None:
-        super().__init__(client.family, client.type, client.proto, fileno=client.detach())
-        self._keepalive = keepalive
-        self._stopped = self._expired = False
-        self.settimeout(WRITE_TIMEOUT)
-        self.expect_head()
-
-    def expect_head(self) -> None:
-        """Wait `keepalive` seconds for the first byte, then HEAD_TIMEOUT for the head."""
-        self._phase = "idle"
-        self._deadline = time.monotonic() + self._keepalive
-
-    def expect_body(self, seconds: float | None = None) -> None:
-        """Wait BODY_TIMEOUT or so many seconds for the body."""
-        self._phase = "body"
-        self._deadline = time.monotonic() + (seconds or BODY_TIMEOUT)
-
-    def recv(self, *args: Any) -> bytes:
-        if self._phase == "body" and time.monotonic() >= self._deadline:
-            self._expired = True
-        if self._expired:  # for good: the rest of a body is no next request
-            return b""
-        self.settimeout(max(self._deadline - time.monotonic(), 0.001))
-        try:
-            data: bytes = super().recv(*args)
-        except TimeoutError:
-            self._expired = True
-            return b""
-        except OSError:
-            if not self._stopped:
-                raise
-            data = super().recv(*args)  # `stop` cancels the wait; what has arrived can be read
-        finally:
-            self.settimeout(WRITE_TIMEOUT)
-        if self._phase == "idle":
-            self._phase = "head"
-            self._deadline = time.monotonic() + HEAD_TIMEOUT
-        return data
-
-    def send(self, *args: Any, **kwargs: Any) -> int:
-        try:
-            return int(super().send(*args, **kwargs))
-        except TimeoutError:  # gunicorn would log it as an error of ours
-            raise BrokenPipeError(EPIPE, "the client does not read") from None
-
-    def stop(self, *, lingers: bool) -> None:
-        """Read nothing more from an idle connection, nor a head unless the worker `lingers`.
-
-        A client that got a response, or connected, a moment ago has most likely sent a request:
-        closing the connection now would leave it without a response.
-        """
-        idle_seconds = time.monotonic() - (self._deadline - self._keepalive)
-        if (self._phase == "idle" and idle_seconds >= STOP_LINGER) or (
-            self._phase == "head" and not lingers
-        ):
-            self._stopped = True
-            with suppress(OSError):  # the client has closed it
-                self.shutdown(SHUT_RD)
 
 
 def accept_waiting(server: Any) -> None:
