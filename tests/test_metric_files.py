@@ -14,11 +14,11 @@ from scraped import samples
 
 REQUESTS = "tracker_http_requests_total"
 LIVE = (REQUESTS, "GET", "/health/live", "200")
-PREFIX = "github-task-tracker-metrics-"
+PREFIX = "metrics-"
 SHARE = """
 import pathlib, sys
 from tracker import metric_files
-metric_files.MEMORY = pathlib.Path(sys.argv[1])
+metric_files.INSTANCE = pathlib.Path(sys.argv[1])
 metric_files.share()
 """
 
@@ -29,7 +29,7 @@ def scrape(service: Service) -> dict[tuple[str, ...], float]:
 
 def folder_of(service: Service) -> Path:
     """Return the folder with the metrics of the service's processes."""
-    files = [file.path for file in workers(service)[0].memory_maps() if PREFIX in file.path]
+    files = [file.path for file in workers(service)[0].memory_maps() if f"/{PREFIX}" in file.path]
     return Path(files[0]).parent
 
 

@@ -15,8 +15,9 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-MEMORY = Path("/dev/shm")
-PREFIX = "github-task-tracker-metrics-"
+from .config import INSTANCE
+
+PREFIX = "metrics-"
 ABANDONED = 60.0  # seconds, after which a folder without a process is deleted
 
 folder: Path | None = None  # None: this process keeps its metrics in its memory
@@ -27,16 +28,20 @@ def share() -> None:
     """Keep the metrics of this process and its children in files; the first metric comes later.
 
     The folder is new, is for this account only, and is deleted when the process ends. A process
-    that was killed has left its own, which the next start deletes.
+    that was killed has left its own, which the next start deletes. It is not in /dev/shm, which
+    systemd clears of an account's files when the account logs out.
     """
     global folder
     if folder:
         return  # gunicorn reads its settings again at a reload
     from prometheus_client import values
 
-    parent = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
-    _delete_abandoned(parent)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    _delete_abandoned()
+    try:
+        INSTANCE.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=INSTANCE))
+    except OSError:  # it is read-only, or another account's
+        folder = Path(tempfile.mkdtemp(prefix=f"github-task-tracker-{PREFIX}"))
     # The lock lasts until the last process that has inherited the descriptor ends.
     fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
@@ -67,13 +72,12 @@ def forget(number: int) -> None:
     mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
 
 
-def _delete_abandoned(parent: Path) -> None:
-    for left in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another account's, or deleted by another start
-            status = left.stat()
-            if status.st_uid != os.geteuid() or time.time() - status.st_mtime < ABANDONED:
+def _delete_abandoned() -> None:
+    for left in INSTANCE.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # in use, another account's, or deleted by another start
+            if time.time() - left.stat().st_mtime < ABANDONED:
                 continue
-            descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(left, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left)
