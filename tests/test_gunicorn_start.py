@@ -91,7 +91,7 @@ def test_a_dotenv_file_that_others_can_read_is_warned_of(
     (project / ".env").chmod(mode)
     with started(GUNICORN, environment, output, project) as service:
         wait_for(service.answers)
-        assert ("WARNING gunicorn.error: .env can be read" in service.log) is warns
+        assert (".env can be read by other accounts" in service.log) is warns
         assert "hunter2" not in service.log
 
 
