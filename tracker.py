@@ -148,6 +148,7 @@ def parse(arguments: "list[str]") -> "list[str]":
 
 def print_help() -> "NoReturn":
     """Print the help, and exit."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may close the pipe
     lists = ["\n".join("  %-12s%s" % item for item in each.items()) for each in (VERBS, COMMANDS)]
     print(HELP % (PROGRAM, *lists))
     sys.exit()

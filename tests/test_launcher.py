@@ -68,6 +68,16 @@ def test_help_is_printed_and_nothing_installed(tmp_path: Path, option: str) -> N
     assert not (folder / ".venv").exists()
 
 
+def test_help_into_a_closed_pipe_prints_no_traceback(tmp_path: Path) -> None:
+    folder = new_checkout(tmp_path)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        command = [sys.executable, "-u", str(folder / "tracker.py"), "--help"]
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
 def test_help_of_a_command_installs_nothing(folder: Path, tmp_path: Path) -> None:
     new = new_checkout(tmp_path / "new")
     assert "\n  doctor " in launch(new, "db", "--help").stdout

@@ -1,14 +1,27 @@
 """A connection that is kept between two requests."""
 
+import io
+import json
 import socket
 import threading
 
 import pytest
 
 from helpers import PATIENCE
-from tracker.cli.client import Connection
+from tracker.cli.client import Connection, Response
+from tracker.cli.failures import explain
 
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize(
+    "message", ["Database can't be reached", "Limit is used up", "Limit is used up; set a token"]
+)
+@pytest.mark.parametrize("end", [".", "; try again.", "; try again later."])
+def test_a_failure_says_once_when_to_try_again(message: str, end: str) -> None:
+    body = io.BytesIO(json.dumps({"message": message + end}).encode())
+    response = Response(503, [("Retry-After", "5")], body)
+    assert explain(response) == f"{message}; try again in 5 s."
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])

@@ -2,8 +2,14 @@
 
 import csv
 import json
+import signal
+import socket
+import subprocess
+
+import pytest
 
 from command_line import Tracker
+from helpers import PATIENCE, ROOT, wait_for
 
 
 def test_an_export_comes_back_by_an_import(tracker: Tracker) -> None:
@@ -72,6 +78,31 @@ def test_with_no_service_a_transfer_works_too(
 def test_a_pipe_is_imported_like_a_file(tracker: Tracker) -> None:
     done = tracker.process("import", "/dev/stdin", typed="pallets/flask One\n")
     assert (done.returncode, done.stderr) == (0, "1 task created.\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_export_that_is_stopped_leaves_no_file(tracker: Tracker, number: signal.Signals) -> None:
+    head = b"HTTP/1.1 200 OK\r\nX-Total-Count: 2\r\nContent-Length: "
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        process = subprocess.Popen(
+            tracker.command("export", "all.jsonl"),
+            cwd=ROOT,
+            env=tracker.environment | {"TRACKER_URL": url},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        connection, _ = server.accept()
+        with connection:
+            for body in (b"2\r\n\r\n[]", b"99\r\n\r\n{}\n"):
+                connection.recv(65536)
+                connection.sendall(head + body)
+            wait_for(lambda: bool(list(tracker.home.glob(".all*"))))
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (128 + number, "")
+    assert list(tracker.home.glob("*all*")) == []
 
 
 def test_a_refused_import_shows_the_cursor_again(tracker: Tracker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -76,7 +77,8 @@ def explain(response: Response) -> str:
     if response.status == 401:
         message += " Set TRACKER_TOKEN."
     if response.status == 503 and (seconds := retry_after(response)) > 0:
-        message += f" Try again {later(seconds)}."
+        message = re.sub(r"(; try again( later)?)?[.]$", "", message)
+        message += f"; try again {later(seconds)}."
     return message
 
 

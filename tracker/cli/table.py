@@ -13,7 +13,7 @@ from ..tasks.phrases import age, describe_change, due, local, pushed, short, vis
 from .output import Output, Row
 
 NEAR = {"today", "tomorrow"}
-STYLES = {"high": "bold red", "low": "dim", "late": "bold red", "today": "yellow", "faint": "dim"}
+STYLES = {"high": "bold red", "low": "dim", "late": "bold red", "today": "magenta", "faint": "dim"}
 
 
 def console(output: Output) -> Console:

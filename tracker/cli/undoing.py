@@ -82,10 +82,10 @@ class Undo:
         new = any(entry["before"] and entry["fields"] is None for entry in entries)
         # Tasks that are created again get their ids in the order of the journal.
         workers = 1 if new else self._client.transport.parallel
-        if not new:
-            ids = [entry["id"] for entry in entries]
-            self._now = reread(self._client, ids, max(map(latest, entries)))
         with Progress("Undoing", len(entries)) as progress, ThreadPoolExecutor(workers) as pool:
+            if not new:
+                ids = [entry["id"] for entry in entries]
+                self._now = reread(self._client, ids, max(map(latest, entries)))
             try:
                 for _ in pool.map(self._one, entries):
                     progress.advance()

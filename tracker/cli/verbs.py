@@ -5,6 +5,7 @@ A new verb is a function with `@verb` in the module of its kind, and a line in `
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -107,6 +108,9 @@ def program() -> str:
 
 def main(name: str, arguments: list[str]) -> NoReturn:
     """Run a verb, and exit with one of the codes in `Exit`."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # which would leave temporary files behind
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     if sys.stdin:
         sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     for stream in (sys.stdout, sys.stderr):
