@@ -1,4 +1,4 @@
-"""Undo after responses that were lost, and of tasks whose repository is gone."""
+"""Commands whose responses were lost, their undo, and tasks whose repository is gone."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -163,6 +163,26 @@ def test_an_import_whose_response_is_lost_is_not_repeated(
     assert ids[0] == str(twin)
     assert len(ids) == 2
     assert done.stderr.startswith(f"#{number} is back as #{ids[1]}: ")
+
+
+def test_an_import_without_a_response_says_what_to_do(tracker: Tracker, relay: Relay) -> None:
+    (tracker.home / "one.txt").write_text("pallets/flask One\n")
+    relay.status = 0
+    lost = tracker("import", "one.txt")
+    assert lost.returncode == 5
+    assert lost.stderr.endswith("; all tasks are created or none: look before you repeat it\n")
+    assert len(tracker("list", "-q").stdout.split()) == 1
+    refused = tracker("import", "one.txt", TRACKER_URL="http://127.0.0.1:1")
+    assert refused.stderr.endswith("can't be reached: Connection refused\n")
+
+
+def test_a_refresh_without_a_response_says_how_far_it_came(tracker: Tracker, relay: Relay) -> None:
+    tracker("add", "-", typed="pallets/flask One\nmoby/moby Two\nfastapi/fastapi Three\n")
+    relay.status, relay.after = 0, 2
+    done = tracker("refresh", "--all")
+    assert done.returncode == 5
+    said = "2 refreshed, 1 repository left; the next refresh goes on with the oldest.\n"
+    assert said in done.stderr
 
 
 def many(tracker: Tracker, *words: str) -> list[int]:

@@ -109,11 +109,15 @@ def refresh_verb(
     announce(names, budget, yes, quiet)
     run = Run(client, budget, wait, quiet)
     with Progress("Refreshing", len(names), quiet) as progress:
-        for number, name in enumerate(names):
-            if not run.may_go_on(number):
-                break
-            run.refresh(name)
-            progress.advance()
+        try:
+            for number, name in enumerate(names):
+                if not run.may_go_on(number):
+                    break
+                run.refresh(name)
+                progress.advance()
+        except (Failure, KeyboardInterrupt):
+            say(f"{run.counts(len(names))}; the next refresh goes on with the oldest.")
+            raise
     tell_changes(client, started)
     return run.end(len(names))
 
@@ -216,12 +220,16 @@ class Run:
         time.sleep(seconds)
         self._budget.read(ask=True)
 
+    def counts(self, number: int) -> str:
+        """Return how many of the repositories are refreshed, and how many are left."""
+        left = count(number - self._done - self._failed, "repository")
+        return f"{self._done:,} refreshed, {left} left"
+
     def end(self, number: int) -> int:
         """Say how it ended, and return the exit code."""
         if self._stopped:
             when = datetime.now() + timedelta(seconds=self._stopped)
-            left = count(number - self._done - self._failed, "repository")
-            say(f"{self._done:,} refreshed, {left} left: GitHub's limit is reached.")
+            say(f"{self.counts(number)}: GitHub's limit is reached.")
             say(f"Run `{program()} refresh` again after {when:%H:%M}; it goes on with the oldest.")
             return Exit.LATER
         if not self._quiet:

@@ -150,6 +150,10 @@ def import_verb(
             answer = problem(error.response)
             if "invalid" not in answer:
                 raise
+        except Failure as error:
+            if body.begun and not dry_run:
+                error.text += "; all tasks are created or none: look before you repeat it"
+            raise
     if as_json:
         click.echo(dump({name: answer[name] for name in RESULT}))
     report(answer, dry_run)
@@ -200,6 +204,7 @@ class Upload(io.RawIOBase):
     def __init__(self, stream: IO[bytes], size: int | None) -> None:
         self._stream = stream
         self.size = size
+        self.begun = False
         self._progress = Progress("Importing (KiB)", size and size // 1024).__enter__()
 
     def readable(self) -> bool:
@@ -208,6 +213,7 @@ class Upload(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read the next bytes."""
+        self.begun = True
         chunk = self._stream.read(len(buffer))
         buffer[: len(chunk)] = chunk
         self._progress.advance(len(chunk) // 1024)
