@@ -28,6 +28,16 @@ def test_a_table_keeps_to_the_width(tracker: Tracker, columns: str) -> None:
         assert "…" in lines[1] or columns == "120"
 
 
+def test_a_narrow_table_with_statuses_leaves_room_for_titles(tracker: Tracker) -> None:
+    title = "Try the new release on staging"
+    number = str(tracker.add("angular/angular.js", title, "due:2030-01-02", "!high"))
+    tracker("start", number)
+    for columns, fields in ("80", []), ("120", ["★", "PUSHED"]):
+        header, row = tracker.on_terminal("list", columns=columns)[1].splitlines()
+        assert header.split() == ["ID", "PRI", "DUE", "STATUS", "REPOSITORY", *fields, "TITLE"]
+        assert title[:22] in row
+
+
 def width(text: str) -> int:
     from rich.cells import cell_len
 

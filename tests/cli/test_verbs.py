@@ -102,8 +102,8 @@ def test_a_line_in_another_encoding_is_told_by_its_number(tracker: Tracker, loca
         input=lines,
         capture_output=True,
     )
-    refused = b"error: line 1: the text is not valid UTF-8; convert it with iconv\n"
-    assert (done.returncode, done.stderr) == (2, refused)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: line 1: the text is not valid UTF-8; convert it ")
     assert done.stdout.decode().endswith("\tGröße\n")
 
 

@@ -22,7 +22,8 @@ from .failures import Exit, Failure, Refused
 TIMEOUT = 60.0  # seconds without a byte; the service gives GitHub less
 CHUNK = 64 * 1024  # bytes
 JSON = {"Accept": "application/json"}
-NOT_TEXT = f"the text is not valid {sys.getfilesystemencoding().upper()}; convert it with iconv"
+ENCODING = sys.getfilesystemencoding().upper()
+NOT_TEXT = f"the text is not valid {ENCODING}; convert it with iconv, or set LC_ALL to its locale"
 
 
 class Body(Protocol):

@@ -47,14 +47,14 @@ def print_tasks(tasks: list[Row], output: Output) -> None:
     states = any(task["status"] != "open" for task in tasks)
     terminal = console(output)
     narrow = terminal.width < 100
+    facts = not (states and narrow)  # the title needs the room
     table = new_table(
         ("ID", {"justify": "right"}),
         ("PRI", {}),
         ("DUE", {}),
         *([("STATUS", {})] if states else []),
         ("REPOSITORY", {"max_width": 24 if narrow else 36}),
-        ("★", {"justify": "right"}),
-        ("PUSHED", {}),
+        *([("★", {"justify": "right"}), ("PUSHED", {})] if facts else []),
         ("TITLE", {"ratio": 1, "min_width": 16}),
     )
     table.expand = True
@@ -70,8 +70,7 @@ def print_tasks(tasks: list[Row], output: Output) -> None:
             text(day, when),
             *([text(task["status"].replace("in_progress", "started"))] if states else []),
             text(f"{task['repository']}{issue}"),
-            text(short(task["stars"])),
-            text(pushed(task), "faint"),
+            *([text(short(task["stars"])), text(pushed(task), "faint")] if facts else []),
             text(task["title"], "faint" if finished else ""),
         )
     terminal.print(table)
