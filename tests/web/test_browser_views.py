@@ -199,3 +199,35 @@ def test_the_focus_is_never_lost(page: Page, make: Create) -> None:
     page.keyboard.press("e")
     page.keyboard.press("Escape")
     assert focused(page) != "BODY"
+
+
+def test_changes_of_different_fields_are_no_conflict(
+    page: Page, service: Service, make: Create, stored: Stored
+) -> None:
+    task = make(title="one")
+    page.goto(f"/web/tasks/{task['id']}")
+    service.call("PATCH", f"/tasks/{task['id']}", json={"priority": "high"})
+    page.get_by_label("Title").fill("mine")
+    page.get_by_role("button", name="Save").click()
+    toast(page, f"Saved #{task['id']}. Changed meanwhile: priority.")
+    expect(page.locator("h1")).to_have_text("mine")
+    expect(page.get_by_label("Priority")).to_have_value("high")
+    page.keyboard.press("u")
+    toast(page, "is as before")
+    assert [(task["title"], task["priority"]) for task in stored()] == [("one", "high")]
+
+
+def test_a_task_is_done_and_refreshed_while_its_form_has_unsaved_text(
+    page: Page, make: Create, stored: Stored
+) -> None:
+    task = make(title="one")
+    page.goto(f"/web/tasks/{task['id']}")
+    page.get_by_label("Title").fill("typed")
+    page.get_by_role("button", name="Mark done").click()
+    toast(page, "1 task done.")
+    expect(page.get_by_role("button", name="Reopen")).to_be_focused()
+    page.get_by_role("button", name="Refresh from GitHub").click()
+    toast(page, "Refreshed 1 of 1")
+    page.get_by_label("Title").press("Enter")
+    toast(page, "Saved")
+    assert [(task["title"], task["status"]) for task in stored()] == [("typed", "done")]

@@ -149,7 +149,6 @@ let current = null; // id of the row that the keys are about
 
 // Reads the page anew, and keeps the focus, the selection and what is being edited.
 async function renew() {
-  if (!$("#content")) return void location.reload();
   let fresh;
   try {
     fresh = await load(location.href);
@@ -159,9 +158,11 @@ async function renew() {
   const selected = new Set($$(".row > input:checked").map((box) => box.id));
   const editors = $$(".editor").map((editor) => [editor.closest(".row").id, editor]);
   const active = document.activeElement;
-  const inside = active && $("#content").contains(active);
+  const typed = $$("main.task > #edit").find((form) => Object.keys(changesOf(form)).length);
+  const place = $("#content") ? "#content" : "main";
+  const inside = active && $(place).contains(active);
   const position = rows().findIndex((row) => row.contains(active) || idOf(row) === current);
-  for (const part of ["#content", ".views", "header nav"]) {
+  for (const part of [place, ".views", "header nav"]) {
     const found = $(part, fresh);
     if (found && $(part)) $(part).replaceWith(document.adoptNode(found));
   }
@@ -169,6 +170,8 @@ async function renew() {
   read = Date.now();
   for (const box of $$(".row > input")) box.checked = selected.has(box.id);
   for (const [id, editor] of editors) document.getElementById(id)?.append(editor);
+  if (typed) $("#edit").replaceWith(typed);
+  prepareTask();
   prepareList();
   const same = active && active.id && document.getElementById(active.id);
   if (inside && active.isConnected) active.focus();
@@ -176,7 +179,7 @@ async function renew() {
   else if (inside || document.activeElement === document.body) {
     const near = rows()[Math.min(Math.max(position, 0), rows().length - 1)];
     if (position >= 0 && near) stand(near);
-    else (inside ? $("#line") : null)?.focus();
+    else if (inside) ($("#line") || $("#main")).focus();
   }
   markCurrent();
 }
@@ -198,7 +201,7 @@ function prepareList() {
   if (!bulk) return;
   bulk.classList.add("stuck");
   const button = (text, onclick) => element("button", { type: "button", textContent: text, onclick });
-  bulk.append(button("Tag…", tagSelected), button("Due…", dateSelected), button("Refresh", refreshSelected),
+  bulk.append(button("Tag…", tagSelected), button("Due…", dateSelected), button("Refresh", () => refreshSelected().catch(fail)),
     button("Delete", deleteSelected));
   const all = button(`Select all ${plural(total())} that match`, () => {
     everyMatch = true;
@@ -210,6 +213,8 @@ function prepareList() {
   showSelection();
 }
 
+// The filters of the list; those of all tasks, because a change of many needs one.
+const matching = () => $("#content").dataset.query || "status=open&status=in_progress&status=done";
 const total = () => Number($("#content").dataset.total);
 const selectedRows = () => rows().filter((row) => $("input", row).checked);
 
@@ -264,7 +269,7 @@ async function changeAll({ question, action, method, body, done, differs, fields
   const undoable = number <= UNDO_MAX;
   const text = `This is about every task that matches, on other pages too.${undoable ? "" : " It can't be undone."}`;
   if ((await ask({ title: `${question} ${plural(number)}?`, text, action: `${action} ${plural(number)}` })) === null) return;
-  const filters = $("#content").dataset.query || "status=open&status=in_progress&status=done";
+  const filters = matching();
   const before = [];
   if (undoable) for await (const page of pages(`/tasks?${filters}&limit=100`)) before.push(...page);
   const { changed } = await api(method, `/tasks?${filters}&expect=${number}`, { body });
@@ -283,9 +288,8 @@ function setSelected(fieldsOf, body, words, differs) {
   return change(targetsOf(rowsChosen), fieldsOf, words.done);
 }
 
-function setStatus(list, status) {
-  const done = status === "done" ? "done" : "reopened";
-  return change(targetsOf(list), () => ({ status }), done);
+function setStatus(targets, status) {
+  return change(targets.map(([id, version]) => ({ id, version })), () => ({ status }), status === "done" ? "done" : "reopened");
 }
 
 function statusSelected(status) {
@@ -341,7 +345,11 @@ async function deleteSelected() {
   await renew();
 }
 
-const refreshSelected = () => refresh([...new Set(selectedRows().map((row) => $(".name", row).textContent))]);
+async function refreshSelected() {
+  const names = new Set(selectedRows().map((row) => $(".name", row).textContent));
+  if (everyMatch) for await (const page of pages(`/tasks?${matching()}&limit=100`)) for (const { repository } of page) names.add(repository);
+  return refresh([...names]);
+}
 
 // Refreshes repositories one at a time, as GitHub asks of bulk work. At a limit it says when that ends, and waits.
 async function refresh(names) {
@@ -645,7 +653,7 @@ async function edit(row) {
   for (const open of $$(".editor")) if (!closeEditor(open)) return;
   $(".buttons", form).append(element("button", { type: "button", textContent: "Cancel", onclick: () => closeEditor(form.parentNode, true) }));
   row.append(element("div", { className: "editor" }, form));
-  prepareEditing(form, row);
+  prepareEditing(form);
   form.elements.title.focus();
 }
 
@@ -662,15 +670,19 @@ function closeEditor(editor, discard = false) {
   return true;
 }
 
-function prepareEditing(form, row) {
-  const id = row ? idOf(row) : form.getAttribute("action").split("/").pop();
-  form.addEventListener("submit", (event) => {
+function prepareEditing(form) {
+  const id = form.getAttribute("action").split("/").pop();
+  form.onsubmit = (event) => {
     event.preventDefault();
     save(form, id, changesOf(form)).catch(fail);
-  });
+  };
 }
 
-async function save(form, id, fields) {
+function prepareTask() {
+  if (onTask()) prepareEditing($("#edit"));
+}
+
+async function save(form, id, fields, note = "") {
   const version = form.elements.version.value;
   showErrors(form, {});
   let after;
@@ -691,10 +703,10 @@ async function save(form, id, fields) {
     return `Undone: #${id} is as before.`;
   });
   const editor = form.closest(".editor");
-  if (!editor) return void location.reload();
-  closeEditor(editor, true);
+  if (editor) closeEditor(editor, true);
+  else form.remove();
   await renew();
-  return say(`Saved #${id}.`, { undo });
+  return say(`Saved #${id}.${note}`, { undo });
 }
 
 function showErrors(form, errors, general) {
@@ -719,13 +731,15 @@ function showErrors(form, errors, general) {
   first?.focus();
 }
 
-// Shows what was typed beside what the task has now, for each field that differs.
+// Shows what was typed beside what the task has now, for each field that both have changed.
 async function conflict(form, id, mine) {
   const theirs = await api("GET", `/tasks/${id}`);
   form.elements.version.value = theirs.version;
-  const names = Object.keys(mine).filter((name) => !same(mine[name], theirs[name]));
-  // Nothing differs where our own request did it, and its response was lost.
-  if (!names.length) return save(form, id, {});
+  const before = readForm(form, true);
+  const others = Object.keys(before).filter((name) => !same(before[name], theirs[name]) && !same(mine[name], theirs[name]));
+  const names = others.filter((name) => name in mine);
+  // No field was changed by both, or our own request was applied and its response was lost.
+  if (!names.length) return save(form, id, mine, others.length ? ` Changed meanwhile: ${others.join(", ").replace("_", " ")}.` : "");
   const text = (value) => (Array.isArray(value) ? value.join(", ") : value ?? "") || "nothing";
   const choice = (name, which, value) => element("td", {}, element("label", {},
     element("input", { type: "radio", name: `keep-${name}`, value: which, checked: which === "mine" }),
@@ -736,9 +750,8 @@ async function conflict(form, id, mine) {
       element("th", { scope: "row", textContent: name.replace("_", " ") }), choice(name, "mine", mine[name]), choice(name, "theirs", theirs[name])))));
   const save2 = element("button", { type: "button", className: "main", textContent: "Save this choice" });
   save2.onclick = () => {
-    const kept = names.filter((name) => form.elements[`keep-${name}`].value === "mine");
-    const others = Object.keys(mine).filter((name) => !names.includes(name));
-    save(form, id, Object.fromEntries([...kept, ...others].map((name) => [name, mine[name]]))).catch(fail);
+    const given = names.filter((name) => form.elements[`keep-${name}`].value !== "mine");
+    save(form, id, Object.fromEntries(Object.entries(mine).filter(([name]) => !given.includes(name)))).catch(fail);
   };
   const box = element("div", { className: "conflict wide", role: "group", ariaLabel: "Conflict" },
     element("p", { className: "failure", role: "alert", textContent: "The task has changed since you read it. Choose for each field:" }), table, save2);
@@ -751,6 +764,7 @@ async function conflict(form, id, mine) {
 // --- Keys and events
 
 const onTask = () => $("main.task");
+const onOne = () => $("main:is(.task, .repository)");
 
 function move(step) {
   const list = rows();
@@ -759,9 +773,11 @@ function move(step) {
   stand(list[at < 0 ? 0 : Math.min(Math.max(at + step, 0), list.length - 1)]);
 }
 
+const goto = (id) => ($(id) ? $(id).focus() : location.assign(`${root}/${id}`));
+
 const KEYS = {
-  n: () => ($("#line") ? $("#line").focus() : location.assign(`${root}/`)),
-  "/": () => ($("#search") ? $("#search").focus() : location.assign(`${root}/`)),
+  n: () => goto("#line"),
+  "/": () => goto("#search"),
   j: () => move(1),
   k: () => move(-1),
   u: () => undoLast(),
@@ -775,10 +791,10 @@ const ROW_KEYS = {
   r: (row) => refresh([$(".name", row).textContent]).catch(fail),
 };
 const TASK_KEYS = {
-  e: () => $("#edit [name=title]").focus(),
-  d: () => $(".actions .main").click(),
+  e: () => $("#edit [name=title]")?.focus(),
+  d: () => $("#done")?.click(),
   o: () => $(".card .out") && window.open($(".card .out").href, "_blank", "noopener"),
-  r: () => $(".actions form:nth-of-type(2) button").click(),
+  r: () => $("[data-refresh]").click(),
 };
 
 document.addEventListener("keydown", (event) => {
@@ -789,7 +805,7 @@ document.addEventListener("keydown", (event) => {
   if (typing || event.ctrlKey || event.altKey || event.metaKey || event.isComposing || $("#dialog").open) return undefined;
   if (localStorage.getItem("keys") === "off") return undefined;
   const row = target.closest(".row") || rows().find((found) => idOf(found) === current);
-  const action = KEYS[key] || (row && ROW_KEYS[key] && (() => ROW_KEYS[key](row))) || (onTask() && TASK_KEYS[key]);
+  const action = KEYS[key] || (row && ROW_KEYS[key] && (() => ROW_KEYS[key](row))) || (onOne() && TASK_KEYS[key]);
   if (!action) return undefined;
   event.preventDefault();
   return action();
@@ -810,12 +826,18 @@ document.addEventListener("change", (event) => {
 });
 
 document.addEventListener("submit", (event) => {
-  if (event.target.id !== "list") return;
+  const { name, value, dataset } = event.submitter || {};
+  const status = { done: "done", reopen: "open" }[name];
+  if (!status && !dataset?.refresh) return;
   event.preventDefault();
-  const { name, value } = event.submitter || {};
-  const status = name === "reopen" ? "open" : "done";
-  if (value) setStatus([event.submitter.closest(".row")], status).catch(fail);
-  else if (name) statusSelected(status);
+  if (!status) refresh([dataset.refresh]).catch(fail);
+  else if (value) setStatus([value.split(".")], status).catch(fail);
+  else statusSelected(status);
+});
+
+// A text that was typed into an editor is not thrown away by mistake.
+window.addEventListener("beforeunload", (event) => {
+  if ($$("#edit").some((form) => Object.keys(changesOf(form)).length)) event.preventDefault();
 });
 
 // The policy lets no link run a script: this one is for a bookmark.
@@ -846,9 +868,10 @@ $("#help")?.addEventListener("click", (event) => {
   event.preventDefault();
   help().catch(fail);
 });
+if (/^#(line|search)$/.test(location.hash)) $(location.hash)?.focus();
 if (location.hash.startsWith("#t")) current = location.hash.slice(2);
 if ($("main.help")) prepareHelp();
-if ($("main.task")) prepareEditing($("#edit"), null);
+prepareTask();
 prepareList();
 prepareAdding();
 prepareImport();
