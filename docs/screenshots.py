@@ -34,7 +34,7 @@ def main(address: str, folder: Path) -> None:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     views = {"list": "/?sort=-updated_at", "task": "/web/tasks/1", "help": "/web/help"}
     views |= {"repositories": "/web/repositories", "repository": "/web/repositories/pallets/flask"}
-    views |= {"changes": "/web/changes"}
+    views |= {"changes": "/web/changes", "import": "/web/import", "nothing": "/?q=nothing"}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program, chromium_sandbox=os.getuid() != 0

@@ -29,7 +29,7 @@ def test_a_task_is_added_with_a_preview_and_undone(
     tomorrow = date.today() + timedelta(1)
     expect(preview).to_contain_text(f"due {tomorrow:%a}")
     for part in (
-        "→ pallets/flask ★ 70K",
+        "→ pallets/flask ★ 70k",
         "Try 3.2",
         "high priority",
         "+upgrade",

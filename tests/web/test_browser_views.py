@@ -136,6 +136,7 @@ def test_under_a_prefix_the_script_stays_below_it(
     page.get_by_role("link", name="Repositories").first.click()
     expect(page.locator("tbody .title")).to_have_text("pallets/flask")
     assert urlsplit(page.url).path == "/tracker/web/repositories"
+    page.unroute_all(behavior="wait")
     assert stored()[0]["title"] == "Edited"
 
 

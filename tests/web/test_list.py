@@ -1,7 +1,9 @@
 """The list of tasks, its adding line and its buttons, without JavaScript."""
 
+import csv
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tracker.demo.github import GitHub
+from tracker.tasks import counts
 
 Get = Callable[..., TestResponse]
 Create = Callable[..., dict[str, Any]]
@@ -36,6 +39,11 @@ def test_the_list_is_that_of_the_api(client: FlaskClient, get: Get, create: Crea
         assert shown(response) == [task["id"] for task in tasks]
         total = client.get(f"/tasks{query}{'&' if query else '?'}total=true").headers
         assert f'data-total="{total["X-Total-Count"]}"' in response.text
+        found = re.findall('<a href="(/tasks[^"]*)">(?:JSON|CSV)</a>', response.text)
+        listed, exported = (link.replace("&amp;", "&") for link in found)
+        assert client.get(listed).get_json() == tasks
+        rows = [*csv.reader(client.get(exported, buffered=True).text.splitlines(keepends=True))]
+        assert len(rows) == 1 + int(total["X-Total-Count"])
 
 
 def test_pages_lead_to_every_task_once(get: Get, create: Create) -> None:
@@ -153,6 +161,30 @@ def test_buttons_and_boxes_change_the_status(
 )
 def test_a_form_returns_to_a_path_of_this_service_only(post: Get, address: str) -> None:
     assert post("/web/rows", next=address).location == "/"
+
+
+def test_days_are_those_of_the_browser(client: FlaskClient, get: Get, create: Create) -> None:
+    day = (datetime.now(timezone.utc) + timedelta(hours=14)).date()
+    create(due_date=day.isoformat())
+    client.set_cookie("offset", "840")  # minutes; the script sets it
+    assert ">today</time>" in get("/").text
+    client.set_cookie("offset", "-720")  # 26 hours earlier is always another day
+    assert ">today</time>" not in get("/").text
+    assert get("/web/preview?line=a/b due:today").get_json()["fields"]["due_date"] < day.isoformat()
+    client.set_cookie("offset", "soon")
+    assert get("/").status_code == 200
+
+
+def test_the_main_views_have_their_numbers(
+    client: FlaskClient, get: Get, create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for status in ("open", "in_progress", "done"):
+        create(status=status, repository="moby/moby" if status == "done" else "pallets/flask")
+    numbers = re.compile(r'<span class="number">([^<]*)</span>')
+    assert numbers.findall(get("/web/help").text) == ["2", "2"]
+    assert numbers.findall(get("/web/nope").text) == []
+    monkeypatch.setattr(counts, "GROUPS_MAX", -1)
+    assert numbers.findall(get("/").text) == ["2"]
 
 
 def test_a_bookmark_prefills_the_line(get: Get) -> None:

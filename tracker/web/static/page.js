@@ -140,9 +140,8 @@ async function undoLast() {
 
 // --- The list
 
-const rows = () => $$(".row[data-task]");
-const idOf = (row) => row.dataset.task.split(".")[0];
-const versionOf = (row) => row.dataset.task.split(".")[1];
+const rows = () => $$("#list .row");
+const idOf = (row) => row.id.slice(1);
 let everyMatch = false; // whether all tasks that match are selected, beyond this page
 let read = Date.now(); // when the list was read
 let current = null; // id of the row that the keys are about
@@ -231,7 +230,7 @@ function showSelection() {
 
 // Changes tasks one by one, each only if it is still at the version that is shown.
 async function change(targets, fieldsOf, done) {
-  const results = await each(targets, async ({ id, version }) => {
+  const results = await each(targets, async ([id, version]) => {
     const before = await api("GET", `/tasks/${id}`);
     const fields = fieldsOf(before);
     const after = await api("PATCH", `/tasks/${id}`, { body: fields, version });
@@ -258,10 +257,10 @@ function undoneText(results) {
 function report(text, count, failures, undo) {
   if (!failures.length) return say(text, { undo });
   const reasons = [...new Set(failures.map((failure) => failure.message))].join(" ");
-  say(`${count ? `${text} ` : ""}${plural(failures.length)} not: ${reasons}`, { undo, failed: true });
+  say(`${count ? `${text} ` : ""}${plural(failures.length)} failed: ${reasons}`, { undo, failed: true });
 }
 
-const targetsOf = (list) => list.map((row) => ({ id: idOf(row), version: versionOf(row) }));
+const targetsOf = (list) => list.map((row) => $("input", row).value.split("."));
 
 // The same for all that match, in one request; its number is said twice, and has to be true.
 async function changeAll({ question, action, method, body, done, differs, fieldsOf }) {
@@ -289,7 +288,7 @@ function setSelected(fieldsOf, body, words, differs) {
 }
 
 function setStatus(targets, status) {
-  return change(targets.map(([id, version]) => ({ id, version })), () => ({ status }), status === "done" ? "done" : "reopened");
+  return change(targets, () => ({ status }), status === "done" ? "done" : "reopened");
 }
 
 function statusSelected(status) {
@@ -330,7 +329,7 @@ async function deleteSelected() {
   const chosen = targetsOf(selectedRows());
   const number = plural(chosen.length);
   if ((await ask({ title: `Delete ${number}?`, text: "", action: `Delete ${number}` })) === null) return;
-  const results = await each(chosen, async ({ id, version }) => {
+  const results = await each(chosen, async ([id, version]) => {
     const before = await api("GET", `/tasks/${id}`);
     await api("DELETE", `/tasks/${id}`, { version });
     return before;
@@ -449,6 +448,8 @@ async function help() {
   const dialog = $("#dialog");
   dialog.replaceChildren(...$("main", page).childNodes);
   dialog.append(element("form", { method: "dialog" }, element("button", { textContent: "Close" })));
+  $("h1", dialog).tabIndex = -1;
+  $("h1", dialog).autofocus = true;
   prepareHelp();
   dialog.showModal();
 }
@@ -513,7 +514,7 @@ function describe(found, known) {
   const facts = { ...known, ...found };
   const parts = [];
   if (found.repository) {
-    const stars = known?.stars === undefined ? "" : ` ★ ${Intl.NumberFormat("en", { notation: "compact" }).format(known.stars)}`;
+    const stars = known?.stars === undefined ? "" : ` ★ ${Intl.NumberFormat("en", { notation: "compact" }).format(known.stars).toLowerCase()}`;
     const { title, due_date: due, priority, tags } = found.fields;
     parts.push(`→ ${known?.repository || found.repository}${stars}`);
     if (known?.archived) parts.push("archived");
@@ -523,8 +524,9 @@ function describe(found, known) {
     if (tags) parts.push(tags.map((tag) => `+${tag}`).join(" "));
     if (known?.others) parts.push(`${plural(known.others, "other task")} on it`);
   }
-  if (facts.message) parts.push(facts.message);
-  return document.createTextNode(parts.join(" · "));
+  const text = parts.join(" · ");
+  if (!facts.message) return text;
+  return element("span", {}, text, text && " · ", element("span", { className: "failure", textContent: facts.message }));
 }
 
 async function add(form, optional) {
@@ -751,7 +753,7 @@ async function conflict(form, id, mine) {
   const save2 = element("button", { type: "button", className: "main", textContent: "Save this choice" });
   save2.onclick = () => {
     const given = names.filter((name) => form.elements[`keep-${name}`].value !== "mine");
-    save(form, id, Object.fromEntries(Object.entries(mine).filter(([name]) => !given.includes(name)))).catch(fail);
+    save(form, id, Object.fromEntries(Object.entries(changesOf(form)).filter(([name]) => !given.includes(name)))).catch(fail);
   };
   const box = element("div", { className: "conflict wide", role: "group", ariaLabel: "Conflict" },
     element("p", { className: "failure", role: "alert", textContent: "The task has changed since you read it. Choose for each field:" }), table, save2);
@@ -801,6 +803,7 @@ document.addEventListener("keydown", (event) => {
   const { target, key } = event;
   if (key === "Escape" && target.closest(".editor")) return void closeEditor(target.closest(".editor"));
   if (key === "Escape" && target.matches("#line, #search")) return void target.blur();
+  if (key === "Enter" && (event.ctrlKey || event.metaKey) && target.form) return void target.form.requestSubmit();
   const typing = target.matches("input:not([type=checkbox]), textarea, select");
   if (typing || event.ctrlKey || event.altKey || event.metaKey || event.isComposing || $("#dialog").open) return undefined;
   if (localStorage.getItem("keys") === "off") return undefined;
