@@ -202,7 +202,7 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def environment(database_url: str, github: GitHub, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a process that shares this test's database and GitHub."""
-    yield _environment(database_url, github, str(tmp_path / "github-cache.sqlite"))
+    yield _environment(database_url, github, str(tmp_path / "github-cache.sqlite"), tmp_path)
     clear(database_url)
 
 
@@ -214,20 +214,23 @@ def module_github() -> Iterator[GitHub]:
 
 
 @pytest.fixture(scope="module")
-def module_environment(database_url: str, module_github: GitHub) -> Iterator[dict[str, str]]:
+def module_environment(
+    database_url: str, module_github: GitHub, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """The environment of a service that the tests of a module share."""
-    yield _environment(database_url, module_github, "memory")
+    home = tmp_path_factory.mktemp("home")
+    yield _environment(database_url, module_github, "memory", home)
     clear(database_url)
 
 
-def _environment(database_url: str, github: GitHub, cache: str) -> dict[str, str]:
+def _environment(database_url: str, github: GitHub, cache: str, home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in NAMES}
     return kept | {
         "DATABASE_URL": database_url,
         "GITHUB_API_BASE": github.url,
         "GITHUB_CACHE": cache,
         "GITHUB_TIMEOUT": "2",
-        "XDG_STATE_HOME": str(tmp_path / ".local" / "state"),  # a journal of its own
+        "XDG_STATE_HOME": str(home / ".local" / "state"),  # a journal of its own
     }
 
 
