@@ -17,6 +17,9 @@ from tracker.web.filters import web_url, with_links
 Get = Callable[..., TestResponse]
 EVIL = """<script>alert('1')</script>"><img src=x onerror=alert(1)> \u202ejs.exe"""
 
+VIEWS = ["/web/repositories", "/web/repositories/pallets/flask", "/web/changes", "/web/import"]
+VIEWS += ["/web/help"]
+
 
 @pytest.fixture
 def evil(client: FlaskClient) -> int:
@@ -77,7 +80,7 @@ def test_foreign_text_is_isolated(get: Get, evil: int) -> None:
 
 
 def test_no_page_has_inline_script_or_style(get: Get, evil: int) -> None:
-    for path in ("/", f"/web/tasks/{evil}", "/web/help", "/web/login", "/web/nope"):
+    for path in ("/", f"/web/tasks/{evil}", "/web/login", "/web/nope", *VIEWS):
         response = get(path)
         elements = Elements(response.text)
         assert "style" not in elements.names
@@ -140,7 +143,7 @@ def test_static_files_are_small_and_cached(client: FlaskClient, get: Get) -> Non
 
 
 def test_links_have_the_prefix_of_a_proxy(client: FlaskClient, evil: int) -> None:
-    for path in ("/", f"/web/tasks/{evil}", "/web/help"):
+    for path in ("/", f"/web/tasks/{evil}", *VIEWS):
         text = client.get(path, environ_overrides={"SCRIPT_NAME": "/tracker"}).text
         for address in re.findall(r'(?:href|src|action)="(/[^"]*)"', text):
             assert address.startswith("/tracker/"), address

@@ -51,6 +51,11 @@ def is_late(task: dict[str, Any]) -> bool:
     return bool(text and task["status"] != "done" and date.fromisoformat(text) < today())
 
 
+def license_name(text: str | None) -> str:
+    """Return the name of a license; GitHub has `NOASSERTION` for one that it does not know."""
+    return "other" if text == "NOASSERTION" else text or ""
+
+
 def web_url(text: str | None) -> str | None:
     """Return a URL that a link may have, or None: `javascript:` and others are no links."""
     try:
@@ -77,5 +82,5 @@ def with_links(text: str | None) -> Markup:
 
 FILTERS = {"short": phrases.short, "age": phrases.age} | {
     function.__name__: function
-    for function in (day, due, is_late, is_old, is_quiet, web_url, with_links)
+    for function in (day, due, is_late, is_old, is_quiet, license_name, web_url, with_links)
 }
