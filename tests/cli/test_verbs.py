@@ -229,6 +229,15 @@ def test_failures_have_their_exit_codes(tracker: Tracker) -> None:
     assert dead.stderr == "error: http://127.0.0.1:1 can't be reached: Connection refused\n"
 
 
+def test_a_task_can_be_added_while_github_fails(tracker: Tracker) -> None:
+    words = ["add", "faults/503", "One"]
+    refused = tracker(*words)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(" With --metadata optional, the task is created all the same.\n")
+    assert tracker(*words, "--metadata", "optional").returncode == 0
+    assert "--metadata" not in tracker("add", "nobody/nothing", "One").stderr
+
+
 def test_one_failed_id_does_not_keep_the_others(tracker: Tracker) -> None:
     number = tracker.add("pallets/flask", "One")
     done = tracker("done", "998", str(number))

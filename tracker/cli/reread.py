@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from .client import Client
 from .filters import STATUSES
+from .journal import Entry, alters
 
 FEW = 5  # tasks; so many are read one by one
 OTHERS = 2  # times the tasks that are wanted; beyond that, others have changed too many
 
 
-def reread(client: Client, ids: Collection[int], since: str) -> dict[int, dict[str, Any]]:
+def reread(client: Client, ids: Collection[int], since: str) -> dict[int, Entry]:
     """Return those of the tasks that have changed since then, as they are now, by their id.
 
     Read a task that is not among them by itself: it is deleted, or was changed before.
@@ -27,3 +27,11 @@ def reread(client: Client, ids: Collection[int], since: str) -> dict[int, dict[s
             if len(found) == len(wanted):
                 break
     return found
+
+
+def reread_changed(client: Client, tasks: list[Entry], fields: Entry) -> list[Entry]:
+    """Return the tasks as they are after a change of them all."""
+    altered = [task["id"] for task in tasks if alters(task, fields)]
+    found = reread(client, altered, max((task["updated_at"] for task in tasks), default=""))
+    now = {number: found.get(number) or client.task(number) for number in altered}
+    return [now.get(task["id"], task) for task in tasks]

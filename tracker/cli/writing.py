@@ -15,10 +15,10 @@ from . import services
 from .client import Client
 from .failures import Exit, Failure, Failures, Refused
 from .filters import UNFINISHED, Selection, selection_options
-from .journal import Journal, alters
+from .journal import Journal
 from .output import Output, Row, output_options, say
 from .reading import plain_task
-from .reread import reread
+from .reread import reread_changed
 from .verbs import Verb, program, verb
 
 ASKED_FROM = 3  # tasks chosen by filters; fewer are changed without a question
@@ -79,7 +79,7 @@ def add_verb(
         def created() -> Iterator[Row]:
             for number, (name, *title) in lines:
                 with failures.of(f"line {number}" if number else ""):
-                    task = client.create(_read(name, title) | set_fields, metadata=metadata)
+                    task = _create(client, _read(name, title) | set_fields, metadata)
                     journal.created(task)
                     yield task
 
@@ -92,6 +92,15 @@ def _lines() -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(sys.stdin, 1):
         if words := line.split():
             yield number, words
+
+
+def _create(client: Client, fields: Row, metadata: str) -> Row:
+    try:
+        return client.create(fields, metadata=metadata)
+    except Refused as error:
+        if error.reason.startswith("github_") and metadata == "required":
+            error.text += " With --metadata optional, the task is created all the same."
+        raise
 
 
 def _read(repository: str, words: list[str]) -> dict[str, Any]:
@@ -206,17 +215,9 @@ def _apply_to_all(
         journal.drop(*tasks)
     if not output.on_terminal:
         if fields is not None and output.format != "ids":
-            tasks = after(client, tasks, fields)
+            tasks = reread_changed(client, tasks, fields)
         output.lines(tasks, sentence, plain_task)
     say(f"{answer['changed']:,} {report}. Undo with: {program()} undo")
-
-
-def after(client: Client, tasks: list[Row], fields: Row) -> list[Row]:
-    """Return the tasks as they are after a change of them all."""
-    altered = [task["id"] for task in tasks if alters(task, fields)]
-    found = reread(client, altered, max((task["updated_at"] for task in tasks), default=""))
-    now = {number: found.get(number) or client.task(number) for number in altered}
-    return [now.get(task["id"], task) for task in tasks]
 
 
 def status_verb(name: str, status: str, statuses: tuple[str, ...], ask: str, report: str) -> Verb:
