@@ -234,6 +234,18 @@ def _environment(database_url: str, github: GitHub, cache: str, home: Path) -> d
     }
 
 
+@pytest.fixture
+def embedded_environment(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """An environment with a new embedded database."""
+    return {**environment, "DATABASE_URL": f"embedded:{tmp_path / 'postgres'}"}
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """The log file of a process, in a folder that no other process names."""
+    return tmp_path / "output"
+
+
 UNDOCUMENTED = {"/", "/docs", "/docs/docs.js", "/docs/{name}", "/openapi.json", "/broken"}
 
 

@@ -28,18 +28,6 @@ from tracker.database import migrations
 from tracker.postgres import server as embedded
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    """The log file of a process, in a folder that no other process names."""
-    return tmp_path / "output"
-
-
-@pytest.fixture
-def embedded_environment(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """An environment with a new embedded database."""
-    return {**environment, "DATABASE_URL": f"embedded:{tmp_path / 'postgres'}"}
-
-
 def entries(service: Service, request_id: str) -> list[dict[str, Any]]:
     """Return the JSON log entries of a request."""
     parsed = [json.loads(line) for line in service.log.splitlines()]

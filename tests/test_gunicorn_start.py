@@ -30,18 +30,6 @@ from tracker.config import Settings
 from tracker.database import migrations
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    """The log file of a process, in a folder that no other process names."""
-    return tmp_path / "output"
-
-
-@pytest.fixture
-def embedded_environment(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """An environment with a new embedded database."""
-    return {**environment, "DATABASE_URL": f"embedded:{tmp_path / 'postgres'}"}
-
-
 @pytest.mark.parametrize("words", [(), slow(("--bind", "{address}"))])
 def test_a_port_in_use_stops_the_start_at_once(
     embedded_environment: dict[str, str], output: Path, words: tuple[str, ...]

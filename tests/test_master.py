@@ -37,18 +37,6 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    """The log file of a process, in a folder that no other process names."""
-    return tmp_path / "output"
-
-
-@pytest.fixture
-def embedded_environment(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """An environment with a new embedded database."""
-    return {**environment, "DATABASE_URL": f"embedded:{tmp_path / 'postgres'}"}
-
-
 class Terminal:
     """A terminal with one program, which leads its session."""
 

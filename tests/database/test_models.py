@@ -1,31 +1,14 @@
 """The rules of a task, as the database itself enforces them."""
 
-from collections.abc import Iterator
-from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from flask import Flask
 from peewee import IntegrityError
 
-from tracker.database.connection import connection
+from samples import METADATA, TASK
 from tracker.database.models import Task
 
-TASK = {"title": "Read the docs", "repository": "pallets/flask"}
-METADATA = {
-    "repository_id": 596892,
-    "repository_url": "https://github.com/pallets/flask",
-    "stars": 70000,
-    "archived": False,
-    "metadata_status": "current",
-    "metadata_fetched_at": datetime(2030, 1, 1, tzinfo=timezone.utc),
-}
-
-
-@pytest.fixture(autouse=True)
-def checked_out(app: Flask) -> Iterator[None]:
-    with connection():
-        yield
+pytestmark = pytest.mark.usefixtures("checked_out")
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,14 @@ from helpers import ROOT
 from tracker.api.examples import EXAMPLE, TASK_EXAMPLE
 from tracker.api.schemas import TaskInputSchema, TaskPatchSchema, TaskSchema
 from tracker.database.changes import Change, FormerName, StarCount
-from tracker.database.connection import connection, database
+from tracker.database.connection import database
 from tracker.database.migrations import FOLDER
 from tracker.database.models import IdempotencyKey, Task
 from tracker.database.text import FUNCTIONS
 from tracker.github.repository import Repository
 from tracker.tasks.repositories import COLUMNS
+
+pytestmark = pytest.mark.usefixtures("checked_out")
 
 MODELS = "tracker/database/models.py"
 TABLES = [Task, FormerName, IdempotencyKey, Change, StarCount]
@@ -30,12 +32,6 @@ EXAMPLES = "tracker/api/examples.py"
 API = "docs/api.md"
 SERVICE = {"id", "issue_url", "metadata_status", "completed_at", "version"}
 SERVICE |= {"created_at", "updated_at"}
-
-
-@pytest.fixture(autouse=True)
-def checked_out(app: Flask) -> Iterator[None]:
-    with connection():
-        yield
 
 
 def columns(table: str) -> dict[str, str]:

@@ -2,35 +2,21 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from collections.abc import Callable
+from datetime import timezone
 from typing import Any
 
 import pytest
-from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samples import METADATA, TASK
 from tracker.api.schemas import TaskSchema
 from tracker.database import changes, queries
-from tracker.database.connection import connection, database
+from tracker.database.connection import database
 from tracker.database.models import BIGINT_MAX, Task
 
-TASK = {"title": "Read the docs", "repository": "pallets/flask"}
-METADATA = {
-    "repository_id": 596892,
-    "repository_url": "https://github.com/pallets/flask",
-    "stars": 70000,
-    "archived": False,
-    "metadata_status": "current",
-    "metadata_fetched_at": datetime(2030, 1, 1, tzinfo=timezone.utc),
-}
-
-
-@pytest.fixture(autouse=True)
-def checked_out(app: Flask) -> Iterator[None]:
-    with connection():
-        yield
+pytestmark = pytest.mark.usefixtures("checked_out")
 
 
 def add(**values: Any) -> int:

@@ -44,12 +44,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def embedded_environment(environment: dict[str, str], folder: Path) -> dict[str, str]:
-    """An environment with an embedded database in that folder."""
-    return {**environment, "DATABASE_URL": f"embedded:{folder}"}
-
-
-@pytest.fixture
 def url(folder: Path) -> str:
     """The URL of that database while its server runs."""
     return str(psycopg2.extensions.make_dsn(**embedded.connection_parameters(folder)))

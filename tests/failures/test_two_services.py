@@ -17,12 +17,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "postgres"
 
 
-@pytest.fixture
-def embedded_environment(environment: dict[str, str], folder: Path) -> dict[str, str]:
-    """An environment with an embedded database in that folder."""
-    return {**environment, "DATABASE_URL": f"embedded:{folder}"}
-
-
 def postmaster(folder: Path) -> psutil.Process:
     return psutil.Process(int((folder / "postmaster.pid").read_text().split()[0]))
 

@@ -5,16 +5,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-
 from helpers import served, wait_for, workers
 from tracker.demo.github import Fault, GitHub
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    """The log file of the service."""
-    return tmp_path / "output"
 
 
 def test_all_workers_together_fetch_a_repository_once(

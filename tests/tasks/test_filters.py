@@ -12,18 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import ROOT
+from samples import METADATA
 from tracker.database.connection import connection, database
 from tracker.database.models import Task
 from tracker.tasks.filters import FILTERS
-
-METADATA = {
-    "repository_id": 596892,
-    "repository_url": "https://github.com/pallets/flask",
-    "stars": 70000,
-    "archived": False,
-    "metadata_status": "current",
-    "metadata_fetched_at": datetime(2030, 1, 1, tzinfo=timezone.utc),
-}
 
 
 @pytest.mark.parametrize(
