@@ -104,7 +104,8 @@ class Pool(PostgresqlDatabase):
             raise
 
     def _wait_for_connection(self) -> Connection | None:
-        POOL_WAITS.inc()
+        if self._timeout:  # a read that finds no connection to the standby goes to the primary
+            POOL_WAITS.inc()
         try:
             return self._connections.get(timeout=self._timeout)
         except Empty:

@@ -5,15 +5,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from functools import wraps
+from functools import cache, wraps
 from threading import Lock, Thread
 from typing import NamedTuple
 
-from peewee import PeeweeException
+from peewee import PeeweeException, RawQuery
 
 from ..causes import describe
 from ..config import Settings
 from ..errors import DatabaseUnavailable
+from .compiled import CompiledQuery, Parameter
 from .connection import P, T, connection, database, init_pool, new_pool, translated_errors
 from .driver import CONNECT_TIMEOUT, SETTINGS
 from .pool import Pool, PoolExhausted
@@ -86,7 +87,7 @@ class Standby:
             try:
                 stack.enter_context(self._checkout())
                 with translated_errors():
-                    wait_for_replay(database, position)
+                    wait_for_replay(position)
             except DatabaseUnavailable as error:
                 self._set_aside(describe(error))
                 raise
@@ -105,7 +106,7 @@ class Standby:
             pool = None
             with suppress(DatabaseUnavailable), translated_errors():
                 opened = stack.enter_context(new_pool(self.settings, session))
-                wait_for_replay(opened, position)
+                wait_for_replay(position, opened)
                 if opened.execute_sql("SHOW hot_standby_feedback").fetchone() == ("on",):
                     pool = opened
             yield pool
@@ -124,7 +125,7 @@ class Standby:
                 raise DatabaseUnavailable("It is no copy of the primary's database.")
             if database.execute_sql(TIMELINE).fetchone() != (position.timeline,):
                 raise DatabaseUnavailable("It has not followed the primary's last failover yet.")
-            wait_for_replay(database, position)
+            wait_for_replay(position)
         assert position.timeline
         return position.timeline
 
@@ -209,17 +210,28 @@ def new_reading_pool(settings: Settings, session: dict[str, str]) -> Iterator[Po
 
 def read_position() -> Position:
     """Return the primary's position, on the checked-out connection."""
-    return Position(*database.execute_sql(POSITION).fetchone())
+    return Position(*_prepared(POSITION).execute().fetchone())
 
 
-def wait_for_replay(pool: Pool, position: Position) -> None:
-    """Wait a moment until a standby has replayed a position, on its checked-out connection.
+@cache
+def _prepared(sql: str, *parameters: str) -> CompiledQuery:
+    return CompiledQuery(RawQuery(sql, list(map(Parameter, parameters))), prepare=True)
+
+
+def wait_for_replay(position: Position, pool: Pool | None = None) -> None:
+    """Wait a moment until a standby has replayed a position.
+
+    Its connection is the one that is checked out, or that of a pool of its own.
 
     Raises:
         DatabaseUnavailable: it has not.
     """
     for pause in (*REPLAY_PAUSES, None):
-        if pool.execute_sql(REPLAYED, (position.lsn,)).fetchone()[0]:
+        if pool:
+            found = pool.execute_sql(REPLAYED, (position.lsn,))
+        else:
+            found = _prepared(REPLAYED, "lsn").execute(lsn=position.lsn)
+        if found.fetchone()[0]:
             return
         if pause:
             time.sleep(pause)
