@@ -177,6 +177,7 @@ class Load:
     done: set[str] = field(default_factory=set)  # titles of those with an acknowledged change
     refusals: set[str] = field(default_factory=set)  # messages of the failed responses
     unclear: list[str] = field(default_factory=list)  # responses that say too little or too much
+    patience: float = PATIENCE  # seconds until a client fails the test
 
     def seen(self) -> dict[int, int]:
         """Return the number of responses by status."""
@@ -211,13 +212,18 @@ class Load:
 
 
 @contextmanager
-def load(service: Service, clients: int = 8, repository: str = "pallets/flask") -> Iterator[Load]:
+def load(
+    service: Service,
+    clients: int = 8,
+    repository: str = "pallets/flask",
+    patience: float = PATIENCE,
+) -> Iterator[Load]:
     """Run clients that create, read, edit and list tasks until the block ends.
 
     Each client keeps its connection, retries a failed request until it succeeds, a creation with
     its Idempotency-Key, and completes its last round.
     """
-    found, stopped = Load(), threading.Event()
+    found, stopped = Load(patience=patience), threading.Event()
     work = (service, repository, found, stopped)
     threads = [threading.Thread(target=_work, args=work) for _ in range(clients)]
     for thread in threads:
@@ -236,7 +242,7 @@ def _work(service: Service, repository: str, found: Load, stopped: threading.Eve
         session.trust_env = False
 
         def send(method: str, path: str, **options: Any) -> requests.Response:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + found.patience
             while True:
                 started = time.monotonic()
                 status = CUT
@@ -258,8 +264,8 @@ def _work(service: Service, repository: str, found: Load, stopped: threading.Eve
             task = send("POST", "/tasks", json=body, headers={"Idempotency-Key": title}).json()
             found.created.add(title)
             path = f"/tasks/{task['id']}"
-            send("GET", path)
-            send("PATCH", path, json={"status": "done"})
+            version = {"If-Match": send("GET", path).headers["ETag"]}
+            send("PATCH", path, json={"status": "done"}, headers=version)
             found.done.add(title)
             send("GET", "/tasks?limit=10")
 
