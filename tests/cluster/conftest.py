@@ -31,7 +31,7 @@ def stand_in() -> Iterator[GitHub]:
 
 
 @pytest.fixture
-def github(stand_in: GitHub) -> Iterator[GitHub]:
+def shared_github(stand_in: GitHub) -> Iterator[GitHub]:
     """The stand-in, without a fault, and with no calls noted."""
     stand_in.calls.clear()
     yield stand_in

@@ -27,7 +27,7 @@ def _empty(primary: PostgreSQL, redis_port: int) -> None:
         redis.flushall()
 
 
-def test_the_api_is_one_over_all_nodes(nodes: Nodes, github: GitHub) -> None:
+def test_the_api_is_one_over_all_nodes(nodes: Nodes, shared_github: GitHub) -> None:
     first, second = nodes.services.values()
     key = {"Idempotency-Key": "one"}
     created = first.call("POST", "/tasks", json=TASK, headers=key)
@@ -47,7 +47,7 @@ def test_the_api_is_one_over_all_nodes(nodes: Nodes, github: GitHub) -> None:
     assert second.call("PUT", path, json=TASK | {"tags": ["a"]}).status_code == 200
     for repository in ("psf/requests", "django/django", "pallets/flask"):
         assert nodes.nginx.post(repository).status_code == 201
-    assert len(github.calls) == 3
+    assert len(shared_github.calls) == 3
     assert titles(nodes.nginx) == ["Read the docs", "t", "t", "t"]
     assert nodes.nginx.call("GET", "/tasks/counts?by=status").json()["open"] == 4
     bulk = nodes.nginx.call("PATCH", "/tasks?owner=pallets&expect=2", json={"status": "done"})
@@ -77,25 +77,25 @@ def titles(nginx: Service) -> list[str]:
     return found
 
 
-def test_a_crowd_on_all_nodes_makes_one_call(nodes: Nodes, github: GitHub) -> None:
-    github.fault = Fault(delay=2.0)  # longer than a lease that is not renewed
+def test_a_crowd_on_all_nodes_makes_one_call(nodes: Nodes, shared_github: GitHub) -> None:
+    shared_github.fault = Fault(delay=2.0)  # longer than a lease that is not renewed
     services = list(nodes.services.values())
     with ThreadPoolExecutor(40) as threads:
         responses = threads.map(lambda n: services[n % 2].post("pallets/flask"), range(40))
         assert {response.status_code for response in responses} == {201}
-    assert len(github.calls) == 1
+    assert len(shared_github.calls) == 1
 
 
 def test_a_key_that_a_dead_process_held_is_free_in_two_seconds(
-    nodes: Nodes, primary: PostgreSQL, github: GitHub, report: Callable[..., None]
+    nodes: Nodes, primary: PostgreSQL, shared_github: GitHub, report: Callable[..., None]
 ) -> None:
     seconds = []
     first, second = nodes.services.values()
     with ThreadPoolExecutor() as threads:
         for number in range(5):
             headers = {"Idempotency-Key": f"key-{number}"}
-            github.fault = Fault(delay=4.0)
-            name = list(github.repositories)[number]
+            shared_github.fault = Fault(delay=4.0)
+            name = list(shared_github.repositories)[number]
             dead = threads.submit(first.post, name, headers=headers)
             wait_for(lambda: primary.execute(HELD) == [(1,)])
             time.sleep(1.0)  # the lease is renewed meanwhile
@@ -105,7 +105,7 @@ def test_a_key_that_a_dead_process_held_is_free_in_two_seconds(
             killed = time.monotonic()
             with pytest.raises(requests.ConnectionError):
                 dead.result()
-            github.fault = None
+            shared_github.fault = None
             response = second.post(name, headers=headers)
             seconds.append(time.monotonic() - killed)
             assert response.status_code == 201
@@ -121,12 +121,14 @@ def test_a_key_that_a_dead_process_held_is_free_in_two_seconds(
     assert max(seconds) < FREE_IN
 
 
-def test_a_redis_that_is_gone_stops_nothing(nodes: Nodes, github: GitHub, redis_port: int) -> None:
+def test_a_redis_that_is_gone_stops_nothing(
+    nodes: Nodes, shared_github: GitHub, redis_port: int
+) -> None:
     with Redis(port=redis_port) as redis:
         redis.client_pause(3_000)  # it accepts connections, and says nothing
-    names = list(github.repositories)[:4]
+    names = list(shared_github.repositories)[:4]
     with ThreadPoolExecutor(8) as threads:
         responses = list(threads.map(nodes.nginx.post, names * 4))
     assert {response.status_code for response in responses} == {201}
-    assert len(github.calls) <= len(names) * 4
+    assert len(shared_github.calls) <= len(names) * 4
     assert "GITHUB_CACHE failed, using memory instead" in nodes.logs
