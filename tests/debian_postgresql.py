@@ -2,8 +2,10 @@
 
 import os
 import pwd
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ import psutil
 import psycopg2
 import pytest
 
-from helpers import PATIENCE, ROOT, free_port, is_alive, wait_for
+from helpers import PATIENCE, ROOT, is_alive, wait_for
 
 EXAMPLE = ROOT / "docs" / "examples" / "postgresql.conf"
 ACCOUNT = "postgres"  # PostgreSQL refuses to run as root
@@ -48,13 +50,22 @@ def own(path: Path) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
+def server_port() -> int:
+    """Return a free port that no outgoing connection takes while its server is down."""
+    for port in random.sample(range(20_000, 32_000), 100):  # Linux gives clients 32,768 and more
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
+
+
 class PostgreSQL:
     """A server in a folder of its own, with the documented configuration."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
         self.data = folder / name
-        self.port = free_port()
+        self.port = server_port()
 
     @property
     def host(self) -> str:
