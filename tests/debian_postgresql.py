@@ -93,7 +93,7 @@ class PostgreSQL:
         self.start()
 
     def start(self) -> None:
-        listen = f"-p {self.port} -k {self.data} -c listen_addresses=127.0.0.1"
+        listen = f"-p {self.port} -c unix_socket_directories= -c listen_addresses=127.0.0.1"
         self._run("pg_ctl", "start", "--wait", f"--log={self.data}/log", f"--options={listen}")
 
     def promote(self) -> None:
@@ -154,7 +154,9 @@ class PostgreSQL:
                 **identity(),
             )
             output.seek(0)
-            assert code == 0, output.read().decode()
+            log = self.data / "log"
+            lines = log.read_text()[-1000:] if log.exists() else ""
+            assert code == 0, output.read().decode() + lines
 
 
 @contextmanager
