@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -14,11 +15,11 @@ from scraped import samples
 
 REQUESTS = "tracker_http_requests_total"
 LIVE = (REQUESTS, "GET", "/health/live", "200")
-PREFIX = "metrics-"
+PREFIX = "github-task-tracker-metrics-"
 SHARE = """
 import pathlib, sys
 from tracker import metric_files
-metric_files.INSTANCE = pathlib.Path(sys.argv[1])
+metric_files.MEMORY = pathlib.Path(sys.argv[1])
 metric_files.share()
 """
 
@@ -29,8 +30,8 @@ def scrape(service: Service) -> dict[tuple[str, ...], float]:
 
 def folder_of(service: Service) -> Path:
     """Return the folder with the metrics of the service's processes."""
-    files = [file.path for file in workers(service)[0].memory_maps() if f"/{PREFIX}" in file.path]
-    return Path(files[0]).parent
+    files = [file.path for file in workers(service)[0].memory_maps() if PREFIX in file.path]
+    return Path(files[0].removesuffix(" (deleted)")).parent
 
 
 def test_a_scrape_has_the_requests_of_all_workers(
@@ -77,6 +78,21 @@ def test_the_folder_is_private_and_ends_with_the_service(
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert service.end() == 0
         assert not folder.exists()
+
+
+def test_the_service_goes_on_without_the_folder(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with served(environment, tmp_path / "output") as service:
+        wait_for(lambda: len(workers(service)) == 2)
+        first = workers(service)
+        shutil.rmtree(folder_of(service))
+        scrape(service)
+        shutil.rmtree(folder_of(service), ignore_errors=True)
+        service.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(workers(service)) == 2 and not {*first} & {*workers(service)})
+        service.call("GET", "/health/live")
+        assert scrape(service)[LIVE] >= 1
 
 
 def test_a_start_deletes_what_killed_processes_have_left(tmp_path: Path) -> None:

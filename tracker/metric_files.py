@@ -15,9 +15,8 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from .config import INSTANCE
-
-PREFIX = "metrics-"
+MEMORY = Path("/dev/shm")
+PREFIX = "github-task-tracker-metrics-"
 ABANDONED = 60.0  # seconds, after which a folder without a process is deleted
 
 folder: Path | None = None  # None: this process keeps its metrics in its memory
@@ -28,25 +27,34 @@ def share() -> None:
     """Keep the metrics of this process and its children in files; the first metric comes later.
 
     The folder is new, is for this account only, and is deleted when the process ends. A process
-    that was killed has left its own, which the next start deletes. It is not in /dev/shm, which
-    systemd clears of an account's files when the account logs out.
+    that was killed has left its own, which the next start deletes. It is in memory: on a disk that
+    is full, a write to a mapped file would end the process by SIGBUS.
     """
     global folder
     if folder:
         return  # gunicorn reads its settings again at a reload
     from prometheus_client import values
 
-    _delete_abandoned()
-    try:
-        INSTANCE.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=INSTANCE))
-    except OSError:  # it is read-only, or another account's
-        folder = Path(tempfile.mkdtemp(prefix=f"github-task-tracker-{PREFIX}"))
+    parent = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    _delete_abandoned(parent)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     # The lock lasts until the last process that has inherited the descriptor ends.
     fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
     atexit.register(_delete, folder, os.getpid())
+
+
+def collected() -> str | None:
+    """Return the folder to collect from, or None if this process keeps its metrics in its memory.
+
+    systemd-logind deletes an account's files in /dev/shm when it logs out. Then the folder is made
+    again, and fills with the next workers: without it they could not start.
+    """
+    if folder is None:
+        return None
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return str(folder)
 
 
 def free_slot(used: Iterable[int]) -> int:
@@ -69,15 +77,16 @@ def forget(number: int) -> None:
     """Delete the gauges of the process that had the number; its counters stay."""
     from prometheus_client.multiprocess import mark_process_dead
 
-    mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
+    mark_process_dead(number, collected())  # type: ignore[no-untyped-call]
 
 
-def _delete_abandoned() -> None:
-    for left in INSTANCE.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # in use, another account's, or deleted by another start
-            if time.time() - left.stat().st_mtime < ABANDONED:
+def _delete_abandoned(parent: Path) -> None:
+    for left in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another account's, or deleted by another start
+            status = left.stat()
+            if status.st_uid != os.geteuid() or time.time() - status.st_mtime < ABANDONED:
                 continue
-            descriptor = os.open(left, os.O_RDONLY)
+            descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left)

@@ -99,8 +99,8 @@ def exposition(*collectors: Collector) -> bytes:
     """Return the metrics of all processes, and those of the collectors, in Prometheus' format."""
     sample()
     collected = CollectorRegistry()
-    if metric_files.folder:
-        MultiProcessCollector(collected, str(metric_files.folder))  # type: ignore[no-untyped-call]
+    if folder := metric_files.collected():
+        MultiProcessCollector(collected, folder)  # type: ignore[no-untyped-call]
     else:
         collected.register(registry)
     for collector in collectors:
