@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import jsonschema_rs
@@ -37,6 +37,9 @@ from tracker.database.connection import database
 from tracker.database.models import IdempotencyKey, Task
 from tracker.demo.github import GitHub
 from tracker.postgres import server as embedded
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 MEMORY = Path("/dev/shm")
 MEMORY_NEEDED = 4 * 2**30  # bytes
@@ -152,6 +155,15 @@ def _cursor(url: str) -> Any:
     connection = psycopg2.connect(url)
     connection.autocommit = True
     return connection.cursor()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """A browser; without one, the test is skipped."""
+    from browser import launched  # Playwright takes a while to import, and few tests need it
+
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -1,22 +1,18 @@
 """Swagger UI in a browser: each operation can be tried out as it is prefilled."""
 
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from helpers import PATIENCE, Service, copy_project, started, wait_for
+from browser import window
+from helpers import Service, copy_project, started, wait_for
 
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# Without these the browser itself calls its maker's servers.
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 # Each operation with a media type of its body and its status, in an order in which the task exists.
 OPERATIONS = [
     ("tasks-listTasks", None, "200"),
@@ -47,16 +43,7 @@ OPERATIONS = [
 
 
 @pytest.fixture
-def chromium() -> str:
-    """The path of a browser."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"none of the browsers {', '.join(BROWSERS)} is installed")
-    return path
-
-
-@pytest.fixture
-def demo(chromium: str, tmp_path: Path) -> Iterator[Service]:
+def demo(browser: Browser, tmp_path: Path) -> Iterator[Service]:
     """A fresh demo, from a copy of the project."""
     project = copy_project(tmp_path / "project")
     command = [sys.executable, "-m", "flask", "demo"]
@@ -66,25 +53,10 @@ def demo(chromium: str, tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def page(chromium: str, demo: Service) -> Iterator[Page]:
-    """A page of a browser that fails if the page writes an error, or calls another server."""
-    sandbox = os.getuid() != 0  # Chromium has none for root
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, chromium_sandbox=sandbox, args=QUIET
-        )
-        address = f"http://127.0.0.1:{demo.port}/"
-        page = browser.new_page(base_url=address)
-        page.set_default_timeout(PATIENCE * 1000)
-        problems: list[str] = []
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        urls: list[str] = []
-        page.on("request", lambda request: urls.append(request.url))
+def page(browser: Browser, demo: Service) -> Iterator[Page]:
+    """A window of a browser."""
+    with window(browser, demo, refusals=False) as page:
         yield page
-        browser.close()
-    assert problems == []
-    assert [url for url in urls if not url.startswith((address, "data:"))] == []
 
 
 def test_each_operation_can_be_tried_out_as_it_is_prefilled(page: Page, demo: Service) -> None:

@@ -10,13 +10,12 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page
 from werkzeug.test import TestResponse
 
+from browser import window
 from conftest import clear
 from helpers import Service, served
 from tracker import create_app
 from tracker.config import Settings
 from tracker.demo.github import GitHub
-
-from .browser import launched, window
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -55,21 +54,14 @@ def guarded(app: Flask, settings: Settings) -> FlaskClient:
     return guarded.test_client()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser; without one, the test is skipped."""
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def live_github() -> Iterator[GitHub]:
     """The stand-in for GitHub of the running service."""
     with GitHub() as stand_in:
         yield stand_in
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service(
     browser: Browser,
     database_url: str,

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from browser import toast, window
 from helpers import ROOT, Service
 from tracker.demo.github import GitHub
-
-from .browser import toast, window
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +55,10 @@ def test_axe_finds_no_violation(
     repository["archived"] = not repository["archived"]
     service.call("POST", f"/tasks/{task['id']}/refresh")
     # Colours that fade from light to dark would be measured on their way.
-    options = {"reduced_motion": "reduce", "viewport": {"width": width, "height": 800}}
+    options: dict[str, Any] = {
+        "reduced_motion": "reduce",
+        "viewport": {"width": width, "height": 800},
+    }
     found = []
     with window(browser, service, **options) as opened:
         paths = ["/", f"/web/tasks/{task['id']}", "/web/repositories", "/web/changes"]

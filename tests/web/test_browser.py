@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from browser import focused, toast, window
 from helpers import Service
 from tracker.demo.github import GitHub
-
-from .browser import focused, toast, window
 
 pytestmark = pytest.mark.slow
 VIEWS = ["/web/repositories", "/web/repositories/pallets/flask", "/web/changes"]

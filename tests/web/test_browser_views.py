@@ -9,10 +9,9 @@ import psycopg2.extensions
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from browser import away, focused, toast, window
 from helpers import Service, served, wait_for
 from tracker.demo.github import GitHub
-
-from .browser import away, focused, toast, window
 
 pytestmark = pytest.mark.slow
 Create = Callable[..., dict[str, Any]]

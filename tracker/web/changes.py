@@ -35,6 +35,7 @@ def changes_page() -> Response:
         "changes.html",
         changes=rows,
         following=page.next and f"?{urlencode([*pairs, ('cursor', str(page.next))])}",
+        beyond_first="cursor" in request.args,
         query=urlencode(pairs),
         feed=f"?{urlencode(feed)}" if feed else "",
         filtered=bool(feed),
