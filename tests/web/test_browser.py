@@ -161,7 +161,7 @@ def test_a_task_is_edited_in_its_row(page: Page, make: Create, stored: Stored) -
     assert stored()[0]["title"] == "one"
 
 
-def test_two_windows_that_edit_one_task_choose_field_by_field(
+def test_two_windows_on_one_task_choose_field_by_field(
     page: Page, browser: Browser, service: Service, make: Create, stored: Stored
 ) -> None:
     task = make(title="one")
@@ -218,7 +218,7 @@ def test_several_tasks_are_changed_deleted_and_restored(
     assert sorted(task["title"] for task in stored()) == [f"task {number}" for number in range(4)]
 
 
-def test_all_that_match_are_changed_with_their_number_said_twice(
+def test_a_change_of_all_that_match_names_their_number_twice(
     page: Page, make: Create, stored: Stored
 ) -> None:
     for number in range(5):

@@ -18,7 +18,7 @@ Create = Callable[..., dict[str, Any]]
 Stored = Callable[[], list[dict[str, Any]]]
 
 
-def test_old_metadata_are_refreshed_with_the_budget_first_and_a_pause_at_the_limit(
+def test_a_refresh_of_old_metadata_waits_at_the_limit(
     page: Page, service: Service, live_github: GitHub
 ) -> None:
     lines = "pallets/flask One\nmoby/moby Two\nfaults/503 Three\n"
@@ -39,7 +39,7 @@ def test_old_metadata_are_refreshed_with_the_budget_first_and_a_pause_at_the_lim
     assert focused(page) != "BODY"
 
 
-def test_stars_are_imported_after_a_look_at_what_would_be(page: Page, stored: Stored) -> None:
+def test_an_import_first_says_what_it_would_create(page: Page, stored: Stored) -> None:
     page.goto("/")
     page.get_by_role("link", name="import your stars").click()
     text = page.get_by_label("Or text")
@@ -79,7 +79,7 @@ def test_repositories_are_filtered_and_sorted(page: Page, make: Create) -> None:
     expect(names).to_have_text(["angular/angular.js"])
 
 
-def test_without_a_database_the_page_says_so_and_keeps_what_was_typed(
+def test_typed_text_outlives_a_database_that_is_away(
     page: Page, make: Create, stored: Stored, database_url: str, server: dict[str, Any]
 ) -> None:
     task = make(title="one")
@@ -217,7 +217,7 @@ def test_changes_of_different_fields_are_no_conflict(
     assert [(task["title"], task["priority"]) for task in stored()] == [("one", "high")]
 
 
-def test_a_task_is_done_and_refreshed_while_its_form_has_unsaved_text(
+def test_unsaved_text_outlives_a_tick_and_a_refresh(
     page: Page, make: Create, stored: Stored
 ) -> None:
     task = make(title="one")
