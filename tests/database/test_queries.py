@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import timezone
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
