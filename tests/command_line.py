@@ -2,6 +2,7 @@
 
 import fcntl
 import io
+import logging
 import os
 import pty
 import struct
@@ -9,7 +10,8 @@ import subprocess
 import sys
 import termios
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +22,19 @@ from tracker.demo.github import GitHub
 
 Done = subprocess.CompletedProcess[str]
 ALL = "/tasks?status=open&status=in_progress&status=done"
+
+
+@contextmanager
+def logging_kept() -> Iterator[None]:
+    """Restore the tests' logging after a command that configures its own in this process."""
+    root, ours = logging.getLogger(), logging.getLogger("tracker")
+    handlers, level, our_level = root.handlers[:], root.level, ours.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        ours.setLevel(our_level)
 
 
 class Tracker:
@@ -46,6 +61,7 @@ class Tracker:
         with (
             patch.dict(os.environ, self.environment | variables, clear=True),
             patch.multiple(sys, stdin=given, stdout=out, stderr=err),
+            logging_kept(),
         ):
             try:
                 main("tracker", list(words))

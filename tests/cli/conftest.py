@@ -1,6 +1,5 @@
 """Fixtures to run commands in this process, and verbs beside a service."""
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from click.testing import Result
 from flask.cli import FlaskGroup
 
-from command_line import ALL, Tracker
+from command_line import ALL, Tracker, logging_kept
 from helpers import Service, served
 from tracker import create_app
 from tracker.config import Settings
@@ -25,9 +24,8 @@ def run(settings: Settings) -> Iterator[Callable[..., Result]]:
         app = create_app(replace(settings, **changes))
         return app.test_cli_runner().invoke(FlaskGroup(name="flask", create_app=lambda: app), words)
 
-    handlers = logging.getLogger().handlers[:]
-    yield run
-    logging.getLogger().handlers[:] = handlers
+    with logging_kept():
+        yield run
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,7 @@ def find_unchanged(task_id: int, values: dict[str, Any], versions: list[int]) ->
     """Return the task if it has these values, and is at one of the versions; or None."""
     query = _update(True, None, *values)[-1]
     row = query.execute(**values, id=task_id, versions=versions).fetchone()
-    return row and TaskJSON(*row)
+    return TaskJSON(*from_row(row)) if row else None
 
 
 @cache
