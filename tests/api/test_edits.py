@@ -7,7 +7,6 @@ import jsonschema_rs
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from tracker.demo.github import GitHub
 
@@ -263,22 +262,3 @@ def test_concurrent_writers_and_a_deletion_all_succeed_or_404(
         statuses = set(pool.map(write, range(30)))
     assert statuses <= {200, 204, 404}
     assert client.get(path(task)).status_code == 404
-
-
-@pytest.mark.parametrize("method", ["put", "patch"])
-def test_a_change_is_repeated_safely_with_its_if_match(
-    client: FlaskClient, github: GitHub, task: dict[str, Any], method: str
-) -> None:
-    body = TASK | {"title": "New", "repository": "git/git", "tags": ["a"], "due_date": "2026-12-24"}
-
-    def write(**values: Any) -> TestResponse:
-        headers = {"If-Match": '"1"'}
-        return client.open(path(task), method=method, json=body | values, headers=headers)
-
-    first, again = write(), write()
-    assert (again.status_code, again.get_json()) == (200, first.get_json())
-    assert again.headers["ETag"] == '"2"'
-    assert write(title="Other").status_code == 412
-    client.patch(path(task), json={"status": "done"})
-    assert write().status_code == 412  # it is no longer the last change
-    assert len(github.calls) == 2

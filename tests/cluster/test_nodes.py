@@ -99,7 +99,7 @@ def test_no_client_sees_an_error_when_a_node_ends(
         recovery=0.0,
         before=before,
         after=after,
-        statuses=(200, 201),
+        statuses=(200, 201, 412),
         pool=4 * 10,
     )
     assert "Traceback" not in nodes.logs

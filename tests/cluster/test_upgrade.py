@@ -58,7 +58,7 @@ def test_a_rolling_upgrade_causes_no_error(
         recovery=0.0,
         before=before,
         after=after,
-        statuses=(200, 201),
+        statuses=(200, 201, 412),
         pool=4 * 10,
     )
     assert "Traceback" not in nodes.logs

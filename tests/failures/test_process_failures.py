@@ -27,7 +27,7 @@ from tracker.postgres import server as embedded
 
 pytestmark = pytest.mark.failure
 
-STATUSES = (CUT, 200, 201, 503)
+STATUSES = (CUT, 200, 201, 412, 503)
 # The commit of each new task takes a while, so that a killed worker has most likely stored one.
 LATE = """
     CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql

@@ -127,6 +127,6 @@ def test_an_instance_behind_nginx_ends_without_an_error(
             before=before,
             after=after,
             # nginx cannot retry a response that has begun.
-            statuses=(200, 201, CUT) if stop is kill_all else (200, 201),
+            statuses=(200, 201, 412, CUT) if stop is kill_all else (200, 201, 412),
             pool=4 * 10,
         )

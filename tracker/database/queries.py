@@ -105,13 +105,6 @@ def update_task(task_id: int, values: dict[str, Any], versions: Versions) -> Tas
     return None
 
 
-def find_unchanged(task_id: int, values: dict[str, Any], versions: list[int]) -> TaskJSON | None:
-    """Return the task if it has these values, and is at one of the versions; or None."""
-    query = _update(True, None, *values)[-1]
-    row = query.execute(**values, id=task_id, versions=versions).fetchone()
-    return TaskJSON(*from_row(row)) if row else None
-
-
 @cache
 def _update(versioned: bool, status: str | None, *names: str) -> list[CompiledQuery]:
     """Return the updates of a task with other values, and the read of one with the same values."""

@@ -147,24 +147,10 @@ def edit_task(
 
     Raises:
         TaskNotFound: it does not exist.
-        PreconditionFailed: it is at none of these versions, and this was not its next change.
+        PreconditionFailed: it is at none of these versions.
         GitHubError: GitHub did not return the metadata; nothing is changed.
         DatabaseUnavailable: nothing is changed.
     """
-    try:
-        return _edit_task(task_id, fields, github, versions)
-    except PreconditionFailed:
-        # The response to the same request may have been lost: RFC 9110, section 13.1.1
-        following = [version + 1 for version in versions or ()]
-        with connection():
-            if made := queries.find_unchanged(task_id, fields, following):
-                return made
-        raise
-
-
-def _edit_task(
-    task_id: int, fields: dict[str, Any], github: GitHubClient, versions: Versions
-) -> TaskJSON:
     while True:
         values, repository, expected, former_id = dict(fields), None, versions, None
         if name := values.pop("repository", None):
