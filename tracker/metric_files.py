@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from stat import S_ISDIR
 
 MEMORY = Path("/dev/shm")
 PREFIX = "github-task-tracker-metrics-"
@@ -46,7 +47,7 @@ def share() -> None:
 
 
 def collected() -> str | None:
-    """Return the folder to collect from, or None if this process keeps its metrics in its memory.
+    """Return the folder to collect from, or None where there is none of this account.
 
     systemd-logind deletes an account's files in /dev/shm when it logs out. Then the folder is made
     again, and fills with the next workers: without it they could not start.
@@ -54,6 +55,9 @@ def collected() -> str | None:
     if folder is None:
         return None
     folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        return None  # another account has made it
     return str(folder)
 
 
@@ -77,7 +81,8 @@ def forget(number: int) -> None:
     """Delete the gauges of the process that had the number; its counters stay."""
     from prometheus_client.multiprocess import mark_process_dead
 
-    mark_process_dead(number, collected())  # type: ignore[no-untyped-call]
+    if found := collected():
+        mark_process_dead(number, found)  # type: ignore[no-untyped-call]
 
 
 def _delete_abandoned(parent: Path) -> None:

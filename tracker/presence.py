@@ -78,8 +78,11 @@ def _resolve(host: str, port: int) -> list[tuple[str, str]]:
 
 
 def _lines(descriptor: int) -> list[Line]:
-    size = os.fstat(descriptor).st_size
-    return [Line(*json.loads(line)) for line in os.pread(descriptor, size, 0).splitlines()]
+    lines = []
+    for text in os.pread(descriptor, os.fstat(descriptor).st_size, 0).splitlines():
+        with suppress(ValueError, TypeError):  # a full disk, or another version of this code
+            lines.append(Line(*json.loads(text)))
+    return lines
 
 
 def _is_held(descriptor: int, line: Line) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SECRETS = ("API_TOKEN", "DATABASE_URL", "GITHUB_TOKEN")
+SECRETS = ("API_TOKEN", "DATABASE_URL", "DATABASE_REPLICA_URL", "GITHUB_TOKEN")
 SUFFIX = "_FILE"
 FILE_NAMES = tuple(name + SUFFIX for name in SECRETS)
 
@@ -35,14 +35,17 @@ def read_secret_files(environ: Mapping[str, str], root: Path) -> SecretFiles:
         if environ.get(name, "").strip():
             found.problems.append(f"{name} and {file_name} are both set; remove one of them")
             continue
-        path = root / Path(location).expanduser()
+        path = root / location
         try:
+            path = root / Path(location).expanduser()
             text = path.read_text(encoding="utf-8").removesuffix("\n")
             reason = "" if text else "this one is empty"
         except OSError as error:
             reason = f"this one can't be read: {error.strerror}"
         except ValueError:
             reason = "this one is not UTF-8"
+        except RuntimeError:
+            reason = "the account after ~ has no home folder"
         if reason:
             found.problems.append(f"{file_name} takes the path of a file; {reason}")
         else:

@@ -231,3 +231,44 @@ def test_unsaved_text_outlives_a_tick_and_a_refresh(
     page.get_by_label("Title").press("Enter")
     toast(page, "Saved")
     assert [(task["title"], task["status"]) for task in stored()] == [("typed", "done")]
+
+
+def test_enter_in_a_box_changes_no_task(page: Page, make: Create, stored: Stored) -> None:
+    make(title="one")
+    make(title="two")
+    page.goto("/")
+    page.get_by_role("checkbox", name="one").press("Enter")
+    page.get_by_role("checkbox", name="one").check()
+    expect(page.locator("#selected")).to_have_text("1 selected:")
+    assert [task["status"] for task in stored()] == ["open", "open"]
+
+
+def test_an_editor_outlives_its_row(page: Page, service: Service, make: Create) -> None:
+    task, other = make(title="one", tags=["kept"]), make(title="two", tags=["kept"])
+    page.goto("/?tag=kept&sort=created_at")
+    page.locator(f"#a{task['id']}").focus()
+    page.keyboard.press("e")
+    page.locator(".editor [name=title]").fill("typed")
+    service.call("PATCH", f"/tasks/{task['id']}", json={"tags": []})
+    page.locator(f"#d{other['id']}").click()
+    toast(page, "done")
+    expect(page.locator(f"#a{other['id']}")).to_be_visible()
+    assert page.locator(".editor [name=title]").input_value() == "typed"
+
+
+def test_an_undo_that_failed_can_be_tried_again(page: Page, make: Create, stored: Stored) -> None:
+    for title in ("one", "two"):
+        make(title=title)
+    page.goto("/")
+    page.get_by_role("checkbox", name="one").check()
+    page.get_by_role("checkbox", name="two").check()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete 2 tasks").click()
+    toast(page, "2 tasks deleted.")
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Undo").click()
+    toast(page, "2 tasks not undone:")
+    page.context.set_offline(False)
+    page.keyboard.press("u")
+    toast(page, "Undone: 2 tasks.")
+    assert sorted(task["title"] for task in stored()) == ["one", "two"]

@@ -1,6 +1,7 @@
 """Foreign text on the pages: it is shown, and does nothing."""
 
 import re
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -139,6 +140,8 @@ def test_static_files_are_small_and_cached(client: FlaskClient, get: Get) -> Non
         assert response.status_code == 200
         assert len(response.data) < limit
         assert "immutable" in response.headers["Cache-Control"]
+        other = client.get(f"{name}?v=000000000000", buffered=True)  # of another version
+        assert other.headers["Cache-Control"] == "no-cache"
     assert client.get("/web/static/../pages.py").status_code == 404
 
 
@@ -148,3 +151,13 @@ def test_links_have_the_prefix_of_a_proxy(client: FlaskClient, evil: int) -> Non
         for address in re.findall(r'(?:href|src|action)="(/[^"]*)"', text):
             assert address.startswith("/tracker/"), address
         assert 'data-root="/tracker"' in text
+
+
+def test_a_long_line_and_a_long_link_are_read_quickly(
+    get: Callable[..., TestResponse], create: Callable[..., dict[str, Any]]
+) -> None:
+    task = create(description="http://x" + ")" * 9_980 + "a")
+    started = time.process_time()
+    assert get("/web/preview", query_string={"line": " " * 15_000 + "x"}).status_code == 200
+    assert get(f"/web/tasks/{task['id']}").status_code == 200
+    assert time.process_time() - started < 0.5

@@ -102,6 +102,7 @@ def test_a_line_creates_a_task_once(client: FlaskClient, get: Get, post: Get) ->
         ("pallets/flask", "pallets/flask"),
         ("pallets/flask#7", "pallets/flask#7"),
         ("git clone https://github.com/pallets/flask.git Build it", "Build it"),
+        ("pallets/flask Document git clone steps", "Document git clone steps"),
         (r"pallets/flask Say \+1 -- due:fri", "Say +1 due:fri"),
     ],
 )
@@ -132,6 +133,7 @@ def test_a_refused_line_is_kept_with_the_reason(
     assert f'name="line" value="{line}"' in response.text
     assert ("Save without metadata" in response.text) == (status == 502)
     assert client.get("/tasks").get_json() == []
+    assert post("/web/tasks", line="pallets/flask x", key="a b").status_code == 422
 
 
 def test_a_task_can_be_saved_without_metadata(client: FlaskClient, get: Get, post: Get) -> None:
@@ -151,6 +153,8 @@ def test_buttons_and_boxes_change_the_status(
     assert statuses == ["done"] * 3
     post("/web/rows", reopen=f"{first}.2")
     assert client.get(f"/tasks/{first}").get_json()["status"] == "open"
+    response = post("/web/rows", done="", task=[f"{first}.1", f"{second}.2"])
+    assert "1 changed, 1 not: The task has changed since you read it" in response.text
     response = post("/web/rows", done=f"{first}.1")
     assert response.status_code == 412
     assert "The task has changed since you read it" in response.text

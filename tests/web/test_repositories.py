@@ -65,12 +65,14 @@ def test_changes_are_new_until_they_are_seen(
     github.rename("pallets/flask", "pallets/flask2")
     client.post(f"/tasks/{task['id']}/refresh")
     assert '1<span class="hide"> new' in get("/").text
+    get("/web/changes?kind=archived")  # it does not show this one
+    assert '1<span class="hide"> new' in get("/").text
     first = get("/web/changes").text
     assert "renamed: <bdi>pallets/flask</bdi> → <bdi>pallets/flask2</bdi>" in first
     assert '<span class="mark">new</span>' in first
     assert '<span class="hide"> new' not in get("/").text
     assert '<span class="mark">new</span>' in get("/web/changes").text  # of the same visit
-    client.delete_cookie("changes-visit")
+    client.delete_cookie("changes-visit-http")
     assert '<span class="mark">new</span>' not in get("/web/changes").text
     assert "No change matches." in get("/web/changes?kind=archived").text
     assert get("/web/changes?kind=x").status_code == 422

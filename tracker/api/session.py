@@ -15,7 +15,7 @@ from werkzeug import Response
 from .refusals import CrossSiteRequest
 
 LIFETIME = 30 * 24 * 60 * 60  # seconds
-ROUNDS = 100_000  # of PBKDF2, some 30 ms: whoever reads a cookie must not find a weak token by it
+ROUNDS = 50_000  # of PBKDF2, some 30 ms: whoever reads a cookie must not find a weak token by it
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 WRONG_TOKENS_MAX = 10  # in WINDOW
 WINDOW = 60.0  # seconds
@@ -60,10 +60,14 @@ def check_same_origin() -> None:
         raise CrossSiteRequest("Requests with a cookie must come from this service's own page.")
 
 
+def port() -> str:
+    """Return the port of the request's host, or the scheme that stands for it."""
+    return request.host.rpartition("]")[2].partition(":")[2] or request.scheme
+
+
 def _name() -> str:
     """Return the cookie's name, with the port: cookies are shared by all ports of a host."""
-    port = request.host.rpartition("]")[2].partition(":")[2] or request.scheme
-    return f"{'__Host-' if request.is_secure else ''}tracker-{port}"
+    return f"{'__Host-' if request.is_secure else ''}tracker-{port()}"
 
 
 def _signature(claim: str, token: str) -> str:

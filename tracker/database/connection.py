@@ -112,7 +112,8 @@ def connection() -> Iterator[None]:
         raise DatabasePoolExhausted(POOL_EXHAUSTED, retry_after=RETRY_AFTER) from error
     except PeeweeException as error:
         if isinstance(getattr(error, "orig", None), ResponseTimeout):
-            database.close_idle()  # if the host is gone, each of those would wait as long
+            if opened:  # else it is the standby's
+                database.close_idle()  # if the host is gone, each of those would wait as long
             raise DatabaseTimeout(TIMED_OUT, retry_after=RETRY_AFTER) from error
         if not database.is_closed() and database.connection().closed:
             if opened:  # else it is the standby's

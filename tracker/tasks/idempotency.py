@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from peewee import SQL, fn
+from peewee import SQL, Case
 
 from ..database.connection import RETRY_AFTER, connection, database
 from ..database.models import IdempotencyKey
@@ -138,7 +138,10 @@ def _insert(key: str, fingerprint: str) -> Lease | None:
 def _take_over(lease: Lease, seconds: float) -> Lease | None:
     """Return a lease in place of another's that has expired, or None."""
     unrenewed_until = SQL("claimed_at + %s", (timedelta(seconds=seconds),))
-    expired = fn.COALESCE(IdempotencyKey.lease_until, unrenewed_until) < SQL("now()")
+    # An older version that takes a key over leaves the end of the former lease.
+    renewed = IdempotencyKey.lease_until > IdempotencyKey.claimed_at
+    until = Case(None, [(renewed, IdempotencyKey.lease_until)], unrenewed_until)
+    expired = until < SQL("now()")
     query = IdempotencyKey.update(**_from_now()).returning(IdempotencyKey.claimed_at)
     rows = query.where(_own(lease), expired).execute()
     return next((Lease(lease.key, row.claimed_at) for row in rows), None)

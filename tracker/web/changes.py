@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from flask import Response, make_response, render_template, request
 
+from ..api import session
 from ..api.change_schemas import ChangesQuerySchema
 from ..tasks import changes as history
 from ..tasks.phrases import parse_time
@@ -41,16 +42,23 @@ def changes_page() -> Response:
         filtered=bool(feed),
     )
     response = make_response(text)
-    newest = max([seen, *(parse_time(row["seen_at"]) for row in rows)])
+    newest = seen
+    if not feed and "cursor" not in request.args:  # else others have not been shown
+        newest = max([seen, *(parse_time(row["seen_at"]) for row in rows)])
     for name, time, age in ((SEEN, newest, SEEN_AGE), (VISIT, since, VISIT_AGE)):
-        response.set_cookie(name, time.isoformat(), age, httponly=True, samesite="Lax")
+        response.set_cookie(cookie_name(name), time.isoformat(), age, httponly=True, samesite="Lax")
     return response
+
+
+def cookie_name(name: str) -> str:
+    """Return the name with the port: cookies are shared by all ports of a host."""
+    return f"{name}-{session.port()}"
 
 
 def read_time(cookie: str) -> datetime | None:
     """Return the time in a cookie of this page, or None."""
     try:
-        time = parse_time(request.cookies.get(cookie, ""))
+        time = parse_time(request.cookies.get(cookie_name(cookie), ""))
     except ValueError:
         return None
     return time if time.tzinfo else None

@@ -13,7 +13,7 @@ from .queries import today
 OLD = 24 * 60 * 60  # seconds after which metadata are old
 QUIET = 365 * 24 * 60 * 60  # seconds without a push
 _LINK = re.compile(r"https?://[^\s<>\"'`]+", re.IGNORECASE)
-_CLOSING = re.compile(r"[.,;:!?)\]}]+$")
+_CLOSING = ".,;:!?)]}"
 
 
 def seconds_since(text: str) -> float:
@@ -70,7 +70,7 @@ def with_links(text: str | None) -> Markup:
     parts: list[str] = []
     end = 0
     for match in _LINK.finditer(text or ""):
-        address = _CLOSING.sub("", match[0])
+        address = match[0].rstrip(_CLOSING)
         if web_url(address):
             parts.append(escape((text or "")[end : match.start()]))
             attributes = Markup('rel="noopener noreferrer"')

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import current_app, request, url_for
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 
 from ..api.schemas import TaskInputSchema
 from ..errors import TrackerError
@@ -16,7 +16,7 @@ from ..tasks.tokens import read_tokens
 from .queries import today
 
 LINE_MAX = 16_000  # characters; the longest title, tags and URL take less
-_COMMAND = re.compile(r"\s*(git\s+clone|gh\s+repo\s+clone)\s+", re.IGNORECASE)
+_COMMAND = re.compile(r"(git\s+clone|gh\s+repo\s+clone)\s+", re.IGNORECASE)
 
 
 class Refusal(TrackerError):
@@ -44,7 +44,10 @@ def read_line(line: str) -> dict[str, Any]:
     Raises:
         Refusal: a token is invalid, or the first word names no repository.
     """
-    words = _COMMAND.sub("", line[:LINE_MAX]).split()
+    line = line[:LINE_MAX].strip()
+    if command := _COMMAND.match(line):
+        line = line[command.end() :]
+    words = line.split()
     if not words:
         raise Refusal({"repository": ["Start with a repository, as owner/name or a URL of it."]})
     try:
@@ -78,14 +81,14 @@ def read_fields() -> dict[str, Any]:
     }
 
 
-def load(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields as the service takes them.
+def load(fields: dict[str, Any], schema: Schema | None = None) -> dict[str, Any]:
+    """Return the fields, of a task or of another schema, as the service takes them.
 
     Raises:
         Refusal: a field is invalid.
     """
     try:
-        loaded: dict[str, Any] = TaskInputSchema().load(fields)
+        loaded: dict[str, Any] = (schema or TaskInputSchema()).load(fields)
     except ValidationError as error:
         raise Refusal(flat(error.messages_dict)) from None
     return loaded

@@ -60,7 +60,9 @@ def add_task() -> Any:
     line = request.form.get("line", "")
     try:
         fields = forms.load(forms.read_line(line))
-        options = CreateHeadersSchema().load({"Idempotency-Key": request.form.get("key", "")})
+        options = forms.load(
+            {"Idempotency-Key": request.form.get("key", "")}, CreateHeadersSchema()
+        )
         optional = request.form.get("metadata") == "optional"
         task, _ = service.create_task(fields, github, metadata_optional=optional, **options)
     except TrackerError as error:
@@ -74,12 +76,27 @@ def add_task() -> Any:
 
 @web.post("/web/rows")
 def change_rows() -> Any:
-    """Change the status of the tasks whose boxes are ticked, or of one by its button."""
+    """Change the status of the tasks whose boxes are ticked, or of one by its button.
+
+    One that can't be changed does not stop the others.
+    """
     form = request.form
+    changed, failures = 0, []
     for name, status in (("done", "done"), ("reopen", "open")):
         rows = form.getlist("task") if form.get(name) == "" else form.getlist(name)
         for task_id, version in map(forms.read_version, rows[: queries.ROWS_MAX]):
-            service.edit_task(task_id, {"status": status}, github, [version])
+            try:
+                service.edit_task(task_id, {"status": status}, github, [version])
+                changed += 1
+            except TrackerError as error:
+                failures.append(error)
+    if failures and (len(failures) + changed == 1 or not wants_html()):
+        raise failures[0]
+    if failures:
+        reasons = " ".join(dict.fromkeys(map(str, failures)))
+        text = f"{changed} changed, {len(failures)} not: {reasons}"
+        page = service.list_tasks(queries.empty_query())
+        return render_list(page, failure=text), failures[0].status
     return redirect(forms.local_path(form.get("next")), 303)
 
 

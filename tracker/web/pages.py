@@ -1,10 +1,7 @@
 """Pages: their headers, their errors as HTML, and what every template can use."""
 
-import hashlib
 import re
 import secrets
-from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,14 +12,13 @@ from ..api.security import POLICY
 from ..tasks.counts import read_overview
 from . import changes, filters, queries
 from .blueprint import wants_html
-from .views import web
+from .views import digest, web
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-STATIC = Path(__file__).parent / "static"
 THEMES = {"light", "dark"}
 
 
@@ -77,12 +73,7 @@ def here() -> str:
 
 def static_url(name: str) -> str:
     """Return the URL of a static file, which changes with its content."""
-    return url_for("web.static_file", name=name, v=_digest(name))
-
-
-@cache
-def _digest(name: str) -> str:
-    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return url_for("web.static_file", name=name, v=digest(name))
 
 
 def finish(response: Response) -> Response:

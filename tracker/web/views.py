@@ -1,8 +1,10 @@
 """Views without data: static files, the help and the import; the others register themselves."""
 
+import hashlib
+from functools import cache
 from pathlib import Path
 
-from flask import Response, current_app, render_template, send_from_directory
+from flask import Response, current_app, render_template, request, send_from_directory
 
 from . import changes, lists, login, repositories, task
 from .blueprint import web
@@ -16,9 +18,18 @@ STATIC_MAX_AGE = 365 * 24 * 60 * 60  # seconds; a changed file has another URL
 @web.get("/web/static/<name>")
 def static_file(name: str) -> Response:
     """Return the script, the stylesheet or the icon."""
-    response = send_from_directory(STATIC, name, max_age=STATIC_MAX_AGE)
-    response.cache_control.immutable = True
+    # During an upgrade, a page of one version may ask a node of the other for the file.
+    same = request.args.get("v") == digest(name)
+    response = send_from_directory(STATIC, name, max_age=STATIC_MAX_AGE if same else None)
+    response.cache_control.immutable = same
     return response
+
+
+@cache
+def digest(name: str) -> str:
+    """Return a text that changes with the content of a static file."""
+    path = STATIC / name
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else ""
 
 
 @web.get("/web/help")

@@ -134,6 +134,7 @@ async function undoLast() {
     say(await undo());
   } catch (failure) {
     fail(failure);
+    if (!failure.status || failure.status === 401 || failure.status >= 500) return void undone.push(undo); // it may work later
   }
   await renew();
 }
@@ -155,7 +156,7 @@ async function renew() {
     return fail(failure);
   }
   const selected = new Set($$(".row > input:checked").map((box) => box.id));
-  const editors = $$(".editor").map((editor) => [editor.closest(".row").id, editor]);
+  const editors = $$(".editor").map((editor) => [editor.closest(".row").id, editor, editor.closest(".row")]);
   const active = document.activeElement;
   const typed = $$("main.task > #edit").find((form) => Object.keys(changesOf(form)).length);
   const place = $("#content") ? "#content" : "main";
@@ -168,7 +169,11 @@ async function renew() {
   document.documentElement.dataset.today = fresh.documentElement.dataset.today;
   read = Date.now();
   for (const box of $$(".row > input")) box.checked = selected.has(box.id);
-  for (const [id, editor] of editors) document.getElementById(id)?.append(editor);
+  for (const [id, editor, row] of editors) {
+    const shown = document.getElementById(id);
+    if (shown) shown.append(editor);
+    else if (Object.keys(changesOf($("form", editor))).length) $("#content").prepend(row); // it keeps what was typed
+  }
   if (typed) $("#edit").replaceWith(typed);
   prepareTask();
   prepareList();
@@ -250,7 +255,7 @@ async function change(targets, fieldsOf, done) {
 
 function undoneText(results) {
   const failed = results.filter((result) => result.failure);
-  if (failed.length) throw new Failure(`${plural(failed.length)} not undone: ${failed[0].failure.message}`);
+  if (failed.length) throw new Failure(`${plural(failed.length)} not undone: ${failed[0].failure.message}`, failed[0].failure.status);
   return `Undone: ${plural(results.length)}.`;
 }
 
@@ -319,9 +324,12 @@ async function dateSelected() {
   await setSelected(() => fields, fields, words, (task) => task.due_date !== fields.due_date);
 }
 
+const keys = new WeakMap();
+
 function restore(task) {
   const body = Object.fromEntries(WRITABLE.map((name) => [name, task[name]]));
-  return api("POST", "/tasks?metadata=optional", { body, key: newKey() });
+  if (!keys.has(task)) keys.set(task, newKey()); // an undo that is tried again makes each task once
+  return api("POST", "/tasks?metadata=optional", { body, key: keys.get(task) });
 }
 
 async function deleteSelected() {
@@ -831,8 +839,9 @@ document.addEventListener("change", (event) => {
 document.addEventListener("submit", (event) => {
   const { name, value, dataset } = event.submitter || {};
   const status = { done: "done", reopen: "open" }[name];
-  if (!status && !dataset?.refresh) return;
+  if (!status && !dataset?.refresh && event.target.id !== "list") return;
   event.preventDefault();
+  if (!status && !dataset.refresh) return;
   if (!status) refresh([dataset.refresh]).catch(fail);
   else if (value) setStatus([value.split(".")], status).catch(fail);
   else statusSelected(status);
