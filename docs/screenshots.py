@@ -1,4 +1,4 @@
-"""Take screenshots of the page, for the README and to look at.
+"""Write screenshots of each view of the page to a folder, and two of them to the README.
 
 Run it beside a fresh demo, with the packages of the tests:
 

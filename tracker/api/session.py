@@ -15,7 +15,7 @@ from werkzeug import Response
 from .refusals import CrossSiteRequest
 
 LIFETIME = 30 * 24 * 60 * 60  # seconds
-ROUNDS = 50_000  # of PBKDF2, some 30 ms: whoever reads a cookie must not find a weak token by it
+ROUNDS = 50_000  # of PBKDF2, some 30 ms: a stolen cookie must not reveal a weak token
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 WRONG_TOKENS_MAX = 10  # in WINDOW
 WINDOW = 60.0  # seconds

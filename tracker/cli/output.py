@@ -189,7 +189,7 @@ def cell(value: Any) -> str:
 def say(text: str) -> None:
     """Print a message for people on standard error, after the results so far."""
     sys.stdout.flush()
-    with suppress(BrokenPipeError):  # nobody reads it, and the verb goes on
+    with suppress(BrokenPipeError):  # the reader has closed it; the verb goes on
         click.echo(text, err=True)
 
 

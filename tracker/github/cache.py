@@ -69,7 +69,7 @@ class FallbackCache(BaseCache):
         return self._attempt(self._shared.acquire, key, seconds) is not False
 
     def renew(self, keys: Iterable[str], seconds: float) -> None:
-        """Let leases end so many seconds from now."""
+        """Renew leases: each ends this number of seconds from now."""
         self._attempt(self._shared.renew, keys, seconds)
 
     def release(self, key: str) -> None:

@@ -140,7 +140,7 @@ class SQLiteStorage(BaseStorage[str, CachedResponse]):
         return True
 
     def renew(self, keys: Iterable[str], seconds: float) -> None:
-        """Let leases end so many seconds from now."""
+        """Renew leases: each ends this number of seconds from now."""
         for key in keys:
             self._execute("UPDATE leases SET expires = ? WHERE key = ?", time.time() + seconds, key)
 
@@ -180,7 +180,7 @@ class RedisShared:
         return bool(self._redis.set(self._lease(key), 1, nx=True, px=int(seconds * 1000)))
 
     def renew(self, keys: Iterable[str], seconds: float) -> None:
-        """Let leases end so many seconds from now."""
+        """Renew leases: each ends this number of seconds from now."""
         for key in keys:
             self._redis.pexpire(self._lease(key), int(seconds * 1000))
 

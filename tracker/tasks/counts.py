@@ -73,7 +73,7 @@ def count_tasks(filters: dict[str, Any], by: By, today: date | None) -> dict[str
 
 
 class Overview(NamedTuple):
-    """The number of unfinished tasks, and that of repositories unless counting takes long."""
+    """The numbers of unfinished tasks, and of repositories unless counting those takes long."""
 
     unfinished: Total
     repositories: int | None

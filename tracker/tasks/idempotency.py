@@ -72,7 +72,7 @@ def _renew(leases: set[Lease]) -> None:
         & IdempotencyKey.task_id.is_null()
     )
     unlocked = IdempotencyKey.select(IdempotencyKey.key).where(own).for_update(skip_locked=True)
-    # Without a database nobody else can take them over; the next round puts them off again.
+    # Without a database no process can take a lease over; the next round renews them.
     with suppress(DatabaseUnavailable), connection(), database.atomic():
         renewal = IdempotencyKey.update(lease_until=SQL("now() + %s", (LEASE,)))
         renewal.where(IdempotencyKey.key.in_(unlocked)).execute()

@@ -115,7 +115,7 @@ def read_version(text: str) -> tuple[int, int]:
 
 
 def local_path(text: str | None) -> str:
-    r"""Return a path of this service, or that of the list where the text is none.
+    r"""Return the text if it is a path of this service, or else the path of the list.
 
     Browsers read `//host` and `/\host` as another site.
     """
