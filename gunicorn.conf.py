@@ -71,6 +71,7 @@ def on_starting(server: Any) -> None:
         sys.exit(f"error: only the worker class {worker_class} serves; remove --worker-class")
     wrong_tokens.clear()  # in memory that the workers will share
     master.end_with_terminal(server)
+    master.end_starting_workers()
     server.LISTENERS = listen(server)
     folder = settings.embedded_folder
     atexit.register(master.resources.close)  # where gunicorn ends without on_exit

@@ -192,8 +192,7 @@ def test_the_unit_starts_and_stops_the_service(environment: dict[str, str], tmp_
         notified.settimeout(PATIENCE)
         with started(
             [sys.executable, "-m", "gunicorn", *command[1:]],
-            # A second worker could still be starting, and miss the signal.
-            {**environment, **variables, "NOTIFY_SOCKET": address, "WEB_CONCURRENCY": "1"},
+            {**environment, **variables, "NOTIFY_SOCKET": address},
             tmp_path / "output",
         ) as service:
             assert notified.recv(1000).startswith(b"READY=1")

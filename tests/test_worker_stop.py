@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from helpers import PATIENCE, Service, is_alive, served, wait_for, workers
+from helpers import GUNICORN, PATIENCE, Service, is_alive, served, started, wait_for, workers
 from raw import LIVE, connect, read_response, request, status
 from tracker.demo.github import Fault, GitHub
 
@@ -32,6 +32,27 @@ STOPS = pytest.mark.parametrize("stop", [end_with_sigterm, kill_master])
 
 def ended(processes: list[psutil.Process]) -> bool:
     return not any(map(is_alive, processes))
+
+
+# Our configuration, with workers that never finish their start.
+STARTING = """
+from pathlib import Path
+exec(Path("gunicorn.conf.py").read_text())
+def post_fork(server, worker):
+    import time
+    print("Worker starts", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_worker_that_still_starts_ends_at_once(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "starting.py").write_text(STARTING)
+    command = [*GUNICORN, "--config", str(tmp_path / "starting.py")]
+    with started(command, environment, tmp_path / "output") as service:
+        wait_for(lambda: service.log.count("Worker starts") == 2)
+        assert service.end() == 0
 
 
 @STOPS

@@ -64,6 +64,28 @@ def end_with_terminal(arbiter: Any) -> None:
     arbiter.handle_hup = handle_hup
 
 
+def end_starting_workers() -> None:
+    """End a new worker by SIGTERM even while it has no handler of its own.
+
+    A child has the handlers of the master until it sets its own, and they would only note the
+    signal: gunicorn would kill the worker after `graceful_timeout`. A signal that arrives during
+    the fork waits for its end.
+    https://github.com/benoitc/gunicorn/blob/27.0.1/gunicorn/arbiter.py#L733
+    """
+    signals = {signal.SIGTERM, signal.SIGQUIT}
+
+    def use_defaults() -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signals),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals),
+        after_in_child=use_defaults,
+    )
+
+
 def has_terminal() -> bool:
     """Return whether the process has a controlling terminal; one that has closed is none."""
     try:
