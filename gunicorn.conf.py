@@ -6,6 +6,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import atexit
+import gc
 import math
 import os
 import resource
@@ -108,7 +109,8 @@ def check_database(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Choose the files of the worker's metrics."""
+    """Choose the files of the worker's metrics, and keep what is imported in shared memory."""
+    gc.freeze()  # a collection writes to each object that is not frozen, and so copies its page
     worker.metrics_slot = metric_files.free_slot(w.metrics_slot for w in server.WORKERS.values())
     metric_files.forget(worker.metrics_slot)
 
