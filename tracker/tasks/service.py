@@ -1,7 +1,7 @@
 """Use cases: call GitHub without a database connection, then run one transaction."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -27,7 +27,7 @@ from ..github.repository import Repository
 from . import idempotency, pagination
 from .idempotency import Lease
 from .loader import find_task, loader, read_task
-from .repositories import follow_repository, repository_followed, to_columns
+from .repositories import follow_repository, is_followed, repository_followed, to_columns
 
 SEARCHES_MAX = 4  # at a time in a process: a search may take long, and others need connections
 SEARCH_WAIT = 3.0  # seconds
@@ -90,13 +90,15 @@ def _create(
 def _insert(
     values: dict[str, Any], repository: Repository | None, requested: str, lease: Lease | None
 ) -> TaskJSON:
-    with connection(), database.atomic():
-        if repository:
+    follows = repository is not None and not is_followed(repository, requested)
+    # A single statement is atomic; BEGIN and COMMIT would cost it a second round trip.
+    with connection(), database.atomic() if follows or lease else nullcontext():
+        if repository and follows:
             follow_repository(repository, requested)
         task = queries.insert_task(values)
         if lease:
             idempotency.complete(lease, task.id)
-    if repository:
+    if repository and follows:
         repository_followed(repository, requested)
     return task
 
@@ -182,13 +184,15 @@ def _update(
     requested: str,
     former_id: int | None,
 ) -> TaskJSON | None:
-    with connection(), database.atomic() as transaction:
-        if repository:
+    with connection():
+        if repository is None:
+            return queries.update_task(task_id, values, versions)  # one statement changes it
+        with database.atomic() as transaction:
             follow_repository(repository, requested, former_id, exclude_id=task_id)
-        edited = queries.update_task(task_id, values, versions)
-        if edited is None:
-            transaction.rollback()
-        return edited
+            edited = queries.update_task(task_id, values, versions)
+            if edited is None:
+                transaction.rollback()
+            return edited
 
 
 def delete_task(task_id: int, versions: Versions = None) -> None:
@@ -206,7 +210,7 @@ def delete_task(task_id: int, versions: Versions = None) -> None:
 
 @retry_on_conflict
 def _delete(task_id: int, versions: Versions) -> bool:
-    with connection(), database.atomic():
+    with connection():
         return queries.delete_task(task_id, versions)
 
 
