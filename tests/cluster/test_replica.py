@@ -26,7 +26,7 @@ from tracker.database.standby import prefer_standby
 from tracker.errors import DatabaseUnavailable
 from tracker.postgres import server as embedded
 from tracker.tasks.export import export_batches
-from tracker.tasks.service import list_tasks
+from tracker.tasks.lists import list_tasks
 
 pytestmark = pytest.mark.cluster
 

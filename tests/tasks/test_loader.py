@@ -16,8 +16,8 @@ from flask import Flask
 from helpers import PATIENCE, ROOT
 from tracker.config import Settings
 from tracker.database.connection import connection, database
-from tracker.database.queries import TaskJSON, insert_task
-from tracker.tasks.loader import TaskLoader
+from tracker.database.queries import TaskJSON, insert_task, read_tasks
+from tracker.tasks.loader import loader
 
 # A worker of gunicorn in small: patched first, then requests as greenlets. It prints for each
 # group of concurrent reads how many statements were executed, and the result of each read.
@@ -99,7 +99,7 @@ def test_greenlets_share_one_statement(app: Flask, settings: Settings) -> None:
 
 def test_each_thread_gets_its_own_task(statements: list[str]) -> None:
     titles = {add(letter): letter for letter in "abcdefgh"}
-    loader, ids = TaskLoader(), [*titles, 0] * 20
+    ids = [*titles, 0] * 20
     statements.clear()
     with ThreadPoolExecutor(8) as pool:
         tasks = dict(zip(ids, pool.map(loader.load, ids), strict=True))
@@ -108,13 +108,34 @@ def test_each_thread_gets_its_own_task(statements: list[str]) -> None:
     assert 0 < len(statements) <= len(ids)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 64, 65, 130])
+def test_any_number_of_tasks_is_read(app: Flask, number: int) -> None:
+    with connection():
+        first = insert_task({"title": "first", "repository": "pallets/flask"}).id
+        made = [insert_task({"title": str(n), "repository": "a/b"}).id for n in range(1, number)]
+        ids = [first, *made]
+        assert list(read_tasks([*ids, 0])) == ids
+        assert list(read_tasks(ids)) == ids
+
+
+def test_postgresql_keeps_the_plan_of_a_read(app: Flask) -> None:
+    ids = [add(letter) for letter in "abc"]
+    with connection():
+        for _ in range(10):
+            read_tasks(ids)
+        plans = database.execute_sql(
+            "SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE '%%IN%%$4)%%'"
+        )
+        assert any(generic for (generic,) in plans.fetchall())
+
+
 def title(task: TaskJSON | None) -> str:
     assert task is not None
     return str(json.loads(task.json)["title"])
 
 
 def test_a_change_after_a_batch_is_closed_is_read(app: Flask, settings: Settings) -> None:
-    task_id, loader = add("old"), TaskLoader()
+    task_id = add("old")
     later: list[TaskJSON | None] = []
     reader = Thread(target=lambda: later.append(loader.load(task_id)), daemon=True)
 

@@ -19,7 +19,7 @@ from tracker import create_app
 from tracker.config import Settings
 from tracker.database.connection import connection, database
 from tracker.database.text import search_words
-from tracker.tasks import page_queries, service
+from tracker.tasks import lists, page_queries
 from tracker.tasks.search import parse_search
 
 
@@ -190,11 +190,11 @@ def test_a_rare_word_is_found_behind_thousands_of_tasks(
 def test_searches_leave_connections_to_other_requests(
     settings: Settings, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "SEARCH_WAIT", 0.2)
-    create_app(replace(settings, database_pool_size=service.SEARCHES_MAX + 1))
+    monkeypatch.setattr(lists, "SEARCH_WAIT", 0.2)
+    create_app(replace(settings, database_pool_size=lists.SEARCHES_MAX + 1))
     with ThreadPoolExecutor() as pool, closing(psycopg2.connect(settings.database_url)) as other:
         other.cursor().execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
-        searches = [pool.submit(client.get, "/tasks?q=a") for _ in range(service.SEARCHES_MAX)]
+        searches = [pool.submit(client.get, f"/tasks?q=a{n}") for n in range(lists.SEARCHES_MAX)]
         wait_for(lambda: waiting(settings.database_url) == len(searches))
         response = client.get("/tasks?q=a")
         assert response.status_code == 503

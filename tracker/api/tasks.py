@@ -13,7 +13,7 @@ from ..database.models import BIGINT_MAX
 from ..database.queries import TaskJSON
 from ..errors import TaskNotFound
 from ..github.client import GitHubClient
-from ..tasks import loader, repositories, service
+from ..tasks import lists, loader, repositories, service
 from ..tasks.pagination import Page
 from .examples import EXAMPLE, PATCH_EXAMPLE, PATCHED_EXAMPLE, TASK_EXAMPLE
 from .failures import CONDITION, DATABASE, GITHUB, JSON_BODY, TASK, TOKEN, errors
@@ -85,7 +85,7 @@ def list_tasks(query: dict[str, Any]) -> Response:
     The list has the tasks that every filter selects. Follow `rel="next"` in `Link` for the next
     page: paging never skips or repeats a task, even during inserts.
     """
-    page = service.list_tasks(query)
+    page = lists.list_tasks(query)
     return json_response(f"[{','.join(page.rows)}]\n", list_headers(page))
 
 

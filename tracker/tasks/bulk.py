@@ -9,7 +9,7 @@ from ..database.connection import connection, database, retry_on_conflict
 from ..database.models import TAGS_MAX
 from ..errors import TooManyTags, UnexpectedMatches
 from .filters import filter_condition, filter_values
-from .service import search_slot
+from .lists import search_slot
 
 
 class Outcome(NamedTuple):

@@ -12,8 +12,8 @@ from ..database.connection import connection, retry_on_disconnect
 from ..database.models import Priority, Status, Task, repository_key
 from ..database.standby import prefer_standby
 from .filters import apply_filters, filter_key, filter_values
+from .lists import search_slot
 from .page_queries import Total, count, estimate
-from .service import search_slot
 
 NAMES_MAX = 100  # of tags, languages or repositories in a response
 UNFINISHED = [Status.OPEN.value, Status.IN_PROGRESS.value]

@@ -1,8 +1,6 @@
 """Use cases: call GitHub without a database connection, then run one transaction."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from threading import BoundedSemaphore
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from ..database import migrations, queries
@@ -14,26 +12,20 @@ from ..database.connection import (
 )
 from ..database.models import MetadataStatus, Task
 from ..database.queries import TaskJSON, Versions
-from ..database.standby import prefer_standby
 from ..errors import (
     GitHubError,
     PreconditionFailed,
     RepositoryUnavailable,
     TaskNotFound,
-    TooManySearches,
 )
 from ..github.client import GitHubClient
 from ..github.repository import Repository
-from . import idempotency, pagination
+from . import idempotency
 from .idempotency import Lease
 from .loader import find_task, loader, read_task
 from .repositories import follow_repository, is_followed, repository_followed, to_columns
 
-SEARCHES_MAX = 4  # at a time in a process: a search may take long, and others need connections
-SEARCH_WAIT = 3.0  # seconds
 LEASE_MARGIN = 5  # seconds beyond GITHUB_TIMEOUT in which a creation with a key finishes
-
-_searches = BoundedSemaphore(SEARCHES_MAX)
 
 
 def create_task(
@@ -101,42 +93,6 @@ def _insert(
     if repository and follows:
         repository_followed(repository, requested)
     return task
-
-
-def list_tasks(query: dict[str, Any]) -> pagination.Page:
-    """Return a page of the tasks that the query's filters select, in its order.
-
-    Raises:
-        DatabaseUnavailable: PostgreSQL can't read it now.
-        TooManySearches: SEARCHES_MAX other requests are searching.
-    """
-    with search_slot(query["filters"]):
-        return _read_page(query)
-
-
-@contextmanager
-def search_slot(filters: dict[str, Any]) -> Iterator[None]:
-    """Limit concurrent searches, where the filters have one.
-
-    Raises:
-        TooManySearches: SEARCHES_MAX other requests are searching.
-    """
-    if "q" not in filters:
-        yield
-        return
-    if not _searches.acquire(timeout=SEARCH_WAIT):
-        raise TooManySearches("Too many searches at a time; try again.", retry_after=1)
-    try:
-        yield
-    finally:
-        _searches.release()
-
-
-@retry_on_disconnect
-@prefer_standby
-def _read_page(query: dict[str, Any]) -> pagination.Page:
-    with connection():
-        return pagination.read_page(**query)
 
 
 def edit_task(

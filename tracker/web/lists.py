@@ -12,7 +12,7 @@ from ..api.parsing import query_without_cursor
 from ..api.schemas import CreateHeadersSchema
 from ..api.tasks import github
 from ..errors import GitHubError, RepositoryUnavailable, TrackerError
-from ..tasks import service
+from ..tasks import lists, service
 from ..tasks.pagination import Page
 from ..tasks.sorting import DEFAULT_SORT, SORT_COLUMNS
 from . import forms, queries
@@ -48,7 +48,7 @@ def list_page() -> Any:
         messages = getattr(error, "data", {}).get("messages", {})
         problems = forms.flat(messages.get("query", {}))
         return render_list(None, problems=problems), 422
-    return render_list(service.list_tasks(query), line=request.args.get("add", ""))
+    return render_list(lists.list_tasks(query), line=request.args.get("add", ""))
 
 
 @web.post("/web/tasks")
@@ -69,7 +69,7 @@ def add_task() -> Any:
         if not wants_html():
             raise
         may_save = isinstance(error, GitHubError) and not isinstance(error, RepositoryUnavailable)
-        page = service.list_tasks(queries.empty_query())
+        page = lists.list_tasks(queries.empty_query())
         return render_list(page, line=line, failure=str(error), may_save=may_save), error.status
     return redirect(f"{forms.local_path(request.form.get('next'))}#t{task.id}", 303)
 
@@ -95,7 +95,7 @@ def change_rows() -> Any:
     if failures:
         reasons = " ".join(dict.fromkeys(map(str, failures)))
         text = f"{changed} changed, {len(failures)} not: {reasons}"
-        page = service.list_tasks(queries.empty_query())
+        page = lists.list_tasks(queries.empty_query())
         return render_list(page, failure=text), failures[0].status
     return redirect(forms.local_path(form.get("next")), 303)
 
@@ -117,7 +117,7 @@ def preview() -> Response:
         except GitHubError as error:
             found["message"] = str(error)
         query = queries.empty_query() | {"filters": {"repository": name}, "limit": 1}
-        if total := service.list_tasks(query).total:
+        if total := lists.list_tasks(query).total:
             found["others"] = total.number
     return jsonify(found)
 
