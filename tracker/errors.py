@@ -6,6 +6,7 @@
   * PreconditionFailed
   * UnexpectedMatches
   * TooManyTags
+  * SearchTooBroad
   * IdempotencyKeyReused
   * IdempotencyKeyInProgress
   * DatabaseUnavailable
@@ -38,10 +39,12 @@ class TrackerError(Exception):
     """An expected failure of a request; `str()` of it may be shown to the client.
 
     `reason` is the stable word by which programs know the failure. `headers` are the response's.
+    `part` is the location and the name of what is invalid in the request, if it is one thing.
     """
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     reason = "internal_error"
+    part: tuple[str, str] | None = None
 
     def __init__(
         self, message: str, *, retry_after: int | None = None, headers: dict[str, str] | None = None
@@ -55,7 +58,7 @@ class TrackerError(Exception):
     @property
     def errors(self) -> dict[str, Any] | None:
         """Invalid parts of the request, by location and field."""
-        return None
+        return {self.part[0]: {self.part[1]: [str(self)]}} if self.part else None
 
 
 class TaskNotFound(TrackerError):
@@ -98,10 +101,15 @@ class TooManyTags(TrackerError):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     reason = "too_many_tags"
+    part = ("json", "add_tags")
 
-    @property
-    def errors(self) -> dict[str, Any]:
-        return {"json": {"add_tags": [str(self)]}}
+
+class SearchTooBroad(TrackerError):
+    """PostgreSQL did not finish the search in the time that a statement may take."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    reason = "search_too_broad"
+    part = ("query", "q")
 
 
 class IdempotencyKeyReused(TrackerError):
@@ -109,10 +117,7 @@ class IdempotencyKeyReused(TrackerError):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     reason = "idempotency_key_reused"
-
-    @property
-    def errors(self) -> dict[str, Any]:
-        return {"headers": {"Idempotency-Key": [str(self)]}}
+    part = ("headers", "Idempotency-Key")
 
 
 class IdempotencyKeyInProgress(TrackerError):
@@ -182,10 +187,7 @@ class RepositoryUnavailable(GitHubError):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     reason = "repository_not_found"
-
-    @property
-    def errors(self) -> dict[str, Any]:
-        return {"json": {"repository": [str(self)]}}
+    part = ("json", "repository")
 
 
 class RepositoryForbidden(RepositoryUnavailable):

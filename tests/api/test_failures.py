@@ -4,11 +4,12 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import psycopg2
 import pytest
 from flask.testing import FlaskClient
 from peewee import SQL
@@ -17,7 +18,8 @@ from werkzeug.test import TestResponse
 from tracker.api.failures import FAILURES
 from tracker.api.refusals import gunicorn_error
 from tracker.config import Settings
-from tracker.database.connection import configure, connection, database
+from tracker.database.connection import configure, connection, database, init_pool
+from tracker.database.driver import SETTINGS
 from tracker.database.models import IdempotencyKey
 from tracker.demo.github import FAULTS, GitHub
 from tracker.tasks import importing, service
@@ -87,6 +89,15 @@ def unexpected_matches(world: World) -> TestResponse:
 def too_many_tags(world: World) -> TestResponse:
     world.create(json=TASK | {"tags": [str(number) for number in range(20)]})
     return world.client.patch("/tasks?status=open", json={"add_tags": ["one more"]})
+
+
+def search_too_broad(world: World) -> TestResponse:
+    """A search that PostgreSQL cancels: it waits for a lock, longer than a statement may take."""
+    settings: Settings = world.client.application.config["SETTINGS"]
+    init_pool(database, settings, timeout=1, session=SETTINGS | {"statement_timeout": "50"})
+    with closing(psycopg2.connect(settings.database_url)) as other:
+        other.cursor().execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        return world.client.get('/tasks?q="of the"')
 
 
 def import_file(world: World, body: bytes, query: str = "", **options: Any) -> TestResponse:
@@ -169,6 +180,7 @@ FAIL: dict[str, Callable[[World], TestResponse]] = {
     "precondition_failed": precondition_failed,
     "unexpected_matches": unexpected_matches,
     "too_many_tags": too_many_tags,
+    "search_too_broad": search_too_broad,
     "body_too_large": lambda world: world.create(json=TASK | {"description": "x" * 300_000}),
     "media_type_not_supported": lambda world: world.create(json=None, data="title=Read"),
     "patch_type_not_supported": lambda world: world.client.patch(

@@ -39,7 +39,7 @@ class CountsQuerySchema(FilterSchema):  # type: ignore[misc, valid-type]
 @task_counts.route("/counts", methods=["GET"])
 @task_counts.arguments(CountsQuerySchema(), location="query")
 @task_counts.response(200, COUNTS, example=COUNTS_EXAMPLE)
-@errors(*TOKEN, *DATABASE, "malformed_query", "invalid_query")
+@errors(*TOKEN, *DATABASE, "malformed_query", "invalid_query", "search_too_broad")
 def count_tasks(query: dict[str, Any]) -> Response:
     """Count tasks
 

@@ -42,19 +42,15 @@ class Failure:
             "message": self.message,
             **self.members,
         }
-        return body if self.errors is None else {**body, "errors": self.errors}
+        part = None if isinstance(kind, int) else kind.part
+        errors = {part[0]: {part[1]: [self.message]}} if part else self.errors
+        return {**body, "errors": errors} if errors else body
 
 
 def invalid(description: str, location: str, name: str, message: str) -> Failure:
     """Return the failure of a request with an invalid part."""
     return Failure(422, description, MESSAGES[422], {location: {name: [message]}})
 
-
-NOT_ON_GITHUB = (
-    "nobody/nothing does not exist on GitHub, or is private and not visible to our token."
-)
-TOO_MANY_TAGS = "Selected tasks would have more than 20 tags; remove some of theirs."
-KEY_REUSED = "Idempotency-Key was used with another body; use a new key."
 
 FAILURES = {
     "malformed_request": Failure(
@@ -146,20 +142,22 @@ FAILURES = {
     "too_many_tags": Failure(
         kinds.TooManyTags,
         "Tasks would have more tags than a task may have.",
-        TOO_MANY_TAGS,
-        {"json": {"add_tags": [TOO_MANY_TAGS]}},
+        "Selected tasks would have more than 20 tags; remove some of theirs.",
+    ),
+    "search_too_broad": Failure(
+        kinds.SearchTooBroad,
+        "The search has not finished in 5 seconds.",
+        "Search takes longer than 5 seconds; add a rarer word or another filter.",
     ),
     "repository_not_found": Failure(
         kinds.RepositoryUnavailable,
         "The repository is not on GitHub, is not visible to the service's token, or is blocked.",
-        NOT_ON_GITHUB,
-        {"json": {"repository": [NOT_ON_GITHUB]}},
+        "nobody/nothing does not exist on GitHub, or is private and not visible to our token.",
     ),
     "idempotency_key_reused": Failure(
         kinds.IdempotencyKeyReused,
         "An earlier request used the Idempotency-Key with another body.",
-        KEY_REUSED,
-        {"headers": {"Idempotency-Key": [KEY_REUSED]}},
+        "Idempotency-Key was used with another body; use a new key.",
     ),
     "internal_error": Failure(
         500, "The service has a bug; the log has details under the request's ID.", MESSAGES[500]

@@ -78,7 +78,7 @@ class TaskIdConverter(IntegerConverter):
 @tasks.route("", methods=["GET"])
 @tasks.arguments(ListQuerySchema(), location="query")
 @tasks.response(200, TaskSchema(many=True), example=[TASK_EXAMPLE], headers=LIST_HEADERS)
-@errors(*TOKEN, *DATABASE, "malformed_query", "invalid_query")
+@errors(*TOKEN, *DATABASE, "malformed_query", "invalid_query", "search_too_broad")
 def list_tasks(query: dict[str, Any]) -> Response:
     """List tasks
 

@@ -18,6 +18,7 @@ SERIALIZATION_FAILURE = "40001"
 DEADLOCK = "40P01"
 UNDEFINED_TABLE = "42P01"
 UNIQUE_VIOLATION = "23505"
+QUERY_CANCELED = "57014"
 
 NO_SCHEMA = "Database has no schema; run `flask db init`."
 SCHEMA_OUTDATED = "Database schema is not up to date; run `flask db init`."
@@ -73,7 +74,7 @@ PROBLEMS = {
     ),
     "55P03": Problem("Database did not get a lock in time; try again.", kind=DatabaseTimeout),
     "57": Problem(UNREACHABLE, "try again"),
-    "57014": Problem(TIMED_OUT, kind=DatabaseTimeout),
+    QUERY_CANCELED: Problem(TIMED_OUT, kind=DatabaseTimeout),
     "57P03": Problem("Database is starting or stopping; try again.", "try again"),
     "58": Problem("Database had a system error; try again later.", "see PostgreSQL's log"),
     "host": Problem(

@@ -12,7 +12,7 @@ from ..database.connection import connection, retry_on_disconnect
 from ..database.models import Priority, Status, Task, repository_key
 from ..database.standby import prefer_standby
 from .filters import apply_filters, filter_key, filter_values
-from .lists import search_slot
+from .lists import bounded_search
 from .page_queries import Total, count, estimate
 
 NAMES_MAX = 100  # of tags, languages or repositories in a response
@@ -63,9 +63,10 @@ def count_tasks(filters: dict[str, Any], by: By, today: date | None) -> dict[str
     Raises:
         DatabaseUnavailable: PostgreSQL can't read it now.
         TooManySearches: too many other requests are searching.
+        SearchTooBroad: the search takes too long.
     """
     today = today or datetime.now(timezone.utc).date()
-    with search_slot(filters):
+    with bounded_search(filters):
         found = _read(filters, by, today)
     if by in _CHOICES:
         return {name: found.get(name, 0) for name in _CHOICES[by][1]}

@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 from typing import Any
 
+from peewee import PeeweeException
+
 from ..database.connection import connection, retry_on_disconnect
+from ..database.driver import STATEMENT_TIMEOUT
+from ..database.errors import QUERY_CANCELED, sqlstate
 from ..database.standby import prefer_standby
-from ..errors import TooManySearches
+from ..errors import DatabaseTimeout, SearchTooBroad, TooManySearches
 from . import pagination
 from .batching import BatchLoader
 
@@ -24,6 +28,7 @@ def list_tasks(query: dict[str, Any]) -> pagination.Page:
     Raises:
         DatabaseUnavailable: PostgreSQL can't read it now.
         TooManySearches: SEARCHES_MAX other requests are searching.
+        SearchTooBroad: the search takes too long.
     """
     page = _pages.load(_ListQuery(repr(query), query))
     assert page
@@ -48,6 +53,31 @@ def search_slot(filters: dict[str, Any]) -> Iterator[None]:
         _searches.release()
 
 
+@contextmanager
+def bounded_search(filters: dict[str, Any]) -> Iterator[None]:
+    """Limit concurrent searches, and say what helps against one that takes too long.
+
+    To try again, as after other timeouts, would not help.
+
+    Raises:
+        TooManySearches: SEARCHES_MAX other requests are searching.
+        SearchTooBroad: PostgreSQL has canceled the search.
+    """
+    with search_slot(filters):
+        try:
+            yield
+        except DatabaseTimeout as error:
+            canceled = isinstance(error.__cause__, PeeweeException) and (
+                sqlstate(error.__cause__) == QUERY_CANCELED
+            )
+            if "q" not in filters or not canceled:
+                raise
+            seconds = STATEMENT_TIMEOUT // 1000
+            raise SearchTooBroad(
+                f"Search takes longer than {seconds} seconds; add a rarer word or another filter."
+            ) from error
+
+
 @dataclass(frozen=True)
 class _ListQuery:
     """The values of a list's query, and the text that tells whether two are the same."""
@@ -61,7 +91,7 @@ def _read_pages(queries: list[_ListQuery]) -> dict[_ListQuery, pagination.Page]:
 
 
 def _read_page(query: dict[str, Any]) -> pagination.Page:
-    with search_slot(query["filters"]):
+    with bounded_search(query["filters"]):
         return _read_now(query)
 
 
