@@ -1,5 +1,6 @@
 """PgBouncer between the service and PostgreSQL, in session and in transaction mode."""
 
+import threading
 import time
 import uuid
 from collections import Counter
@@ -7,14 +8,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
 import requests
 from peewee import DataError
 
-from helpers import PATIENCE, Service, fill, served, wait_for
-from hurt import execute
+from helpers import PATIENCE, Service, fill, served
 from marks import slow
 from pooler import MODES, pooled
 from tracker.config import Settings
@@ -145,11 +146,14 @@ def test_a_lock_outlives_the_transactions_that_follow(url: str, mode: str) -> No
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_index_is_built_concurrently_while_an_upgrade_waits(url: str, mode: str) -> None:
-    waiting = (
-        "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_xact_lock(%'"
-        " AND state = 'idle in transaction' AND datname = current_database()"
-    )
+def test_an_index_is_built_concurrently_while_an_upgrade_waits(
+    url: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = threading.Event()
+
+    def sleep(seconds: float) -> None:
+        waiting.set()
+        time.sleep(seconds)
 
     def build() -> None:
         with new_pool(settings, driver.UNLIMITED) as pool:
@@ -157,9 +161,11 @@ def test_an_index_is_built_concurrently_while_an_upgrade_waits(url: str, mode: s
 
     with behind_pooler(url, mode, size=5) as settings, ThreadPoolExecutor() as threads:
         migrations.upgrade(settings)
+        # The upgrade sleeps between two attempts to get the lock.
+        monkeypatch.setattr(migrations, "time", SimpleNamespace(sleep=sleep))
         with migrations.locked(settings):
             upgrade = threads.submit(migrations.upgrade, settings)
-            wait_for(lambda: len(execute(url, waiting)) == 2)
+            assert waiting.wait(PATIENCE)
             threads.submit(build).result(PATIENCE)
             assert not upgrade.done()
         assert upgrade.result(PATIENCE) == []
@@ -179,8 +185,10 @@ def test_a_wrong_setting_is_named_and_runs_no_other_statement(url: str) -> None:
                 other.submit(read).result()
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("number", [280, slow(3_000)])
+@pytest.mark.parametrize(
+    ("mode", "number"),
+    [("transaction", 280), *(slow(mode, 3_000) for mode in MODES)],
+)
 def test_many_clients_are_served_behind_a_pooler(
     environment: dict[str, str], url: str, tmp_path: Path, mode: str, number: int
 ) -> None:
