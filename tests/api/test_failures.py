@@ -37,6 +37,7 @@ class World:
     client_with: Callable[..., FlaskClient]
     github: GitHub
     request: pytest.FixtureRequest
+    monkeypatch: pytest.MonkeyPatch
 
     def create(self, **options: Any) -> TestResponse:
         return self.client.post("/tasks", **{"json": TASK, **options})
@@ -60,7 +61,7 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     monkeypatch.setattr(service, "LEASE_MARGIN", 0)
-    return World(client, client_with, github, request)
+    return World(client, client_with, github, request, monkeypatch)
 
 
 def token_missing(world: World) -> TestResponse:
@@ -103,6 +104,11 @@ def search_too_broad(world: World) -> TestResponse:
 def import_file(world: World, body: bytes, query: str = "", **options: Any) -> TestResponse:
     options = {"content_type": "text/plain", **options}
     return world.client.post(f"/tasks/import?{query}", data=body, **options)
+
+
+def too_many_records(world: World) -> TestResponse:
+    world.monkeypatch.setattr(importing, "RECORDS_MAX", 2)
+    return import_file(world, b"a/b\n" * 3)
 
 
 def tasks_exist(world: World) -> TestResponse:
@@ -204,7 +210,7 @@ FAIL: dict[str, Callable[[World], TestResponse]] = {
     "malformed_array": lambda world: import_file(world, b"[{},]"),
     "tasks_exist": tasks_exist,
     "import_too_large": lambda world: import_file(world, b" " * (100 * 1024 * 1024 + 1)),
-    "too_many_records": lambda world: import_file(world, b"a/b\n" * 200_001),
+    "too_many_records": too_many_records,
     "import_type_not_supported": lambda world: import_file(world, b"", content_type="image/png"),
     "invalid_records": lambda world: import_file(
         world, b'{"title": "", "repository": "pallets/flask"}'
@@ -227,6 +233,7 @@ def test_the_example_of_a_failure_is_true(world: World, name: str) -> None:
     response = FAIL[name](world)
     text = re.sub(r"Task \d+", "Task 1", response.text)
     text = text.replace("within 0.5 seconds", "within 10 seconds")
+    text = text.replace("limit of 2 records", "limit of 200,000 records")
     assert (response.status_code, json.loads(text)) == (
         FAILURES[name].status,
         FAILURES[name].example,
