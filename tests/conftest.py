@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -60,7 +61,13 @@ hypothesis.settings.load_profile("quick")
 
 
 def pytest_configure() -> None:
-    """Keep temporary files in memory: PostgreSQL waits for the disk at each start and stop."""
+    """Keep compiled modules, and temporary files in memory.
+
+    Else each of some hundred processes compiles the modules anew, and PostgreSQL waits for the
+    disk at each start and stop.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
         return
     flags = os.statvfs(MEMORY).f_flag
