@@ -73,29 +73,23 @@ def test_json_lines_have_the_same_content(environment: dict[str, str], output: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT)])
-def test_an_embedded_database_ends_with_the_service(
+def test_an_embedded_database_outlives_the_workers_and_ends_with_the_service(
     embedded_environment: dict[str, str], output: Path, number: signal.Signals
 ) -> None:
     with served(embedded_environment, output) as service:
         assert service.answers("/health/ready")
         assert service.post("pallets/flask").status_code == 201
-        assert service.end(number) == 0
-        assert nothing_left(service)
-        assert "Traceback" not in service.log
-
-
-def test_an_embedded_database_outlives_its_workers(
-    embedded_environment: dict[str, str], output: Path
-) -> None:
-    with served(embedded_environment, output) as service:
-        (postmaster,) = members(-1, output.parent)
+        (postmaster,) = [p for p in members(-1, output.parent) if p.name() == "postgres"]
         first = workers(service)
         first[0].terminate()
         wait_for(lambda: first[0] not in workers(service))
         service.process.send_signal(signal.SIGHUP)
         wait_for(lambda: len(workers(service)) == 2 and not set(first) & set(workers(service)))
-        assert service.answers("/health/ready")
+        wait_for(lambda: service.answers("/health/ready"))
         assert postmaster.is_running()
+        assert service.end(number) == 0
+        assert nothing_left(service)
+        assert "Traceback" not in service.log
 
 
 def test_ctrl_c_ends_the_service_without_waiting_for_requests(

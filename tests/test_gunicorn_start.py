@@ -6,7 +6,8 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2.extensions
@@ -17,9 +18,9 @@ from helpers import (
     PATIENCE,
     ROOT,
     UNSET,
+    Service,
     copy_project,
     free_port,
-    served,
     started,
     wait_for,
     workers,
@@ -60,26 +61,56 @@ def test_invalid_settings_stop_the_start_with_a_line_each(environment: dict[str,
     assert "hunter2" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("token", "warns"), [("", True), slow("hunter2", False)])
-def test_other_machines_without_a_token_are_warned_of(
-    environment: dict[str, str], output: Path, token: str, warns: bool
-) -> None:
-    with served({**environment, "HOST": "0.0.0.0", "API_TOKEN": token}, output) as service:
-        found = re.search(r"WARNING gunicorn\.error: 0\.0\.0\.0 accepts .*API_TOKEN", service.log)
-        assert bool(found) is warns
-        assert "hunter2" not in service.log
-
-
-@pytest.mark.parametrize(("mode", "warns"), [(0o644, True), slow(0o600, False)])
-def test_a_dotenv_file_that_others_can_read_is_warned_of(
-    environment: dict[str, str], output: Path, tmp_path: Path, mode: int, warns: bool
-) -> None:
-    project = copy_project(tmp_path / "project")
+@contextmanager
+def open_to_all(
+    environment: dict[str, str], folder: Path, token: str, mode: int
+) -> Iterator[Service]:
+    """Start a service for other machines, from a checkout with an .env file of this mode."""
+    project = copy_project(folder / "project")
     (project / ".env").write_text("API_TOKEN=hunter2\n")
     (project / ".env").chmod(mode)
-    with started(GUNICORN, environment, output, project) as service:
-        wait_for(service.answers)
-        assert (".env can be read by other accounts" in service.log) is warns
+    environment = {**environment, "HOST": "0.0.0.0", "API_TOKEN": token}
+    command = ("sh", "-c", f"ulimit -Sn 256; exec {shlex.join(GUNICORN)}")
+    with started(command, environment, folder / "output", project) as service:
+        wait_for(lambda: service.answers() and bool(workers(service)))
+        yield service
+
+
+@pytest.fixture(scope="module")
+def careless(
+    module_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A service without a token, with an .env file that every account can read."""
+    folder = tmp_path_factory.mktemp("careless")
+    with open_to_all(module_environment, folder, token="", mode=0o644) as service:
+        yield service
+
+
+UNPROTECTED = re.compile(r"WARNING gunicorn\.error: 0\.0\.0\.0 accepts .*API_TOKEN")
+READABLE = ".env can be read by other accounts"
+
+
+def test_other_machines_without_a_token_are_warned_of(careless: Service) -> None:
+    assert UNPROTECTED.search(careless.log)
+
+
+def test_a_dotenv_file_that_others_can_read_is_warned_of(careless: Service) -> None:
+    assert READABLE in careless.log
+    assert "hunter2" not in careless.log
+
+
+def test_the_limit_of_open_files_is_raised(careless: Service) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert workers(careless)[0].rlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+
+
+@pytest.mark.slow
+def test_a_token_and_a_private_dotenv_file_are_not_warned_of(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with open_to_all(environment, tmp_path, token="hunter2", mode=0o600) as service:
+        assert not UNPROTECTED.search(service.log)
+        assert READABLE not in service.log
         assert "hunter2" not in service.log
 
 
@@ -135,14 +166,6 @@ def test_tls_options_stop_the_start(environment: dict[str, str], tmp_path: Path)
     done = run([*GUNICORN, "--certfile", str(tmp_path / "key")], environment)
     assert done.returncode == 1
     assert "error: gunicorn's TLS options are not supported; put a proxy" in done.stderr
-
-
-def test_the_limit_of_open_files_is_raised(environment: dict[str, str], output: Path) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    command = ("sh", "-c", f"ulimit -Sn 256; exec {shlex.join(GUNICORN)}")
-    with served(environment, output, command) as service:
-        wait_for(lambda: bool(workers(service)))
-        assert workers(service)[0].rlimit(resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 def test_the_environment_overrides_a_dotenv_file(

@@ -16,6 +16,8 @@ import pytest
 from helpers import Service, free_port, served, wait_for
 from nginx import example_with_tls, new_certificate, running_nginx
 from tracker.api.parsing import QUERY_MAX
+from tracker.config import Settings
+from tracker.database import migrations
 
 NAME = "tracker.example.com"
 CLIENT, PROXY, OTHER_PROXY = "127.0.0.9", "127.0.0.2", "127.0.0.3"
@@ -42,9 +44,12 @@ location {path} {{
 """
 
 
-@pytest.fixture
-def behind_nginx(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[Service, Service]]:
+@pytest.fixture(scope="module")
+def behind_nginx(
+    module_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Service, Service]]:
     """An nginx as if on another machine, and the service, which believes that machine."""
+    folder = tmp_path_factory.mktemp("behind")
     port, instance = free_port(), free_port()
     configuration = f"upstream instance {{ server 127.0.0.1:{instance}; }}"
     configuration += f"server {{ listen 127.0.0.1:{port};"
@@ -52,13 +57,13 @@ def behind_nginx(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[
         proxy = OTHER_PROXY if path == "/not-named/" else PROXY
         configuration += LOCATION.format(path=path, proxy=proxy, settings=settings)
     configuration += "}"
-    environment = {**environment, "TRUSTED_HOSTS": NAME, "WEB_CONCURRENCY": "1"}
+    environment = {**module_environment, "TRUSTED_HOSTS": NAME, "WEB_CONCURRENCY": "1"}
     environment["FORWARDED_ALLOW_IPS"] = PROXY
     if socket.has_dualstack_ipv6():  # its peers look like ::ffff:127.0.0.2
         environment["HOST"] = "::ffff:127.0.0.1"
     with (
-        served(environment, tmp_path / "output", port=instance) as service,
-        running_nginx(configuration, environment, tmp_path / "nginx", port) as nginx,
+        served(environment, folder / "output", port=instance) as service,
+        running_nginx(configuration, environment, folder / "nginx", port) as nginx,
     ):
         for _ in range(2):
             assert service.call("POST", "/tasks", json=TASK).status_code == 201
@@ -133,13 +138,15 @@ def test_swagger_ui_works_under_a_prefix(behind_nginx: tuple[Service, Service]) 
 
 @pytest.fixture
 def documented(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], empty_database_url: str, tmp_path: Path
 ) -> Iterator[tuple[Service, Service, ssl.SSLContext]]:
     """An nginx as documented, an instance with the variables of the unit, and a TLS context."""
     port, instance, unused = free_port(), free_port(), free_port()
     certificate = new_certificate(tmp_path)
     configuration = example_with_tls(port, (instance, unused), certificate)
+    migrations.upgrade(Settings(database_url=empty_database_url))
     environment = {**environment, "TRUSTED_HOSTS": NAME, "WEB_CONCURRENCY": "1"}
+    environment["DATABASE_URL"] = empty_database_url
     environment["FORWARDED_ALLOW_IPS"] = "127.0.0.1"
     with (
         served(environment, tmp_path / "output", port=instance) as service,

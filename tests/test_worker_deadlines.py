@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
-from pathlib import Path
 
 import pytest
 
@@ -27,16 +26,18 @@ run()
 POST = b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
-@pytest.fixture
-def impatient(environment: dict[str, str], tmp_path: Path) -> Iterator[Service]:
-    """The service with one worker and deadlines of a second."""
+@pytest.fixture(scope="module")
+def impatient(
+    module_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """The service with one worker and deadlines of a second, for all tests."""
     environment = {
-        **environment,
+        **module_environment,
         "WEB_CONCURRENCY": "1",
         "GUNICORN_CMD_ARGS": "--keep-alive 1",
     }
     command = (sys.executable, "-c", IMPATIENT)
-    with served(environment, tmp_path / "output", command) as service:
+    with served(environment, tmp_path_factory.mktemp("impatient") / "output", command) as service:
         yield service
 
 
@@ -113,9 +114,9 @@ def test_a_client_that_does_not_read_is_dropped(impatient: Service) -> None:
 
 
 def test_an_export_that_nobody_reads_is_ended(
-    impatient: Service, environment: dict[str, str]
+    impatient: Service, module_environment: dict[str, str]
 ) -> None:
-    url = environment["DATABASE_URL"]
+    url = module_environment["DATABASE_URL"]
     fill(url, 2_000, 10_000)
     with ExitStack() as stack:
         client = connect(impatient, stack)
