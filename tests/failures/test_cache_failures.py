@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from helpers import Held, judge, load, served, wait_for, workers
-from marks import slow
 from tracker.demo.github import GitHub
 
-pytestmark = pytest.mark.failure
+# tests/github/test_cache.py damages the file without a service, in a moment.
+pytestmark = [pytest.mark.failure, pytest.mark.slow]
 
 WARNING = "tracker.github.cache: GITHUB_CACHE "
 
@@ -66,11 +66,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], bool]] = {
 }
 
 
-# tests/github/test_cache.py damages the file without a service, in a moment.
-SLOW = {name for name in DAMAGES if name.startswith("cache file")}
-
-
-@pytest.mark.parametrize("fault", [slow(fault) if fault in SLOW else fault for fault in DAMAGES])
+@pytest.mark.parametrize("fault", DAMAGES)
 def test_a_failing_cache_fails_no_request_and_is_logged_once(
     environment: dict[str, str],
     tmp_path: Path,

@@ -47,6 +47,7 @@ def environment(empty_database_url: str, github: Gated, tmp_path: Path) -> dict[
     return gated_environment(empty_database_url, github, str(tmp_path / "cache.sqlite"))
 
 
+@pytest.mark.slow  # test_concurrency.py has 300 calls, and test_worker.py one beside reads
 def test_300_creations_waiting_for_github_hold_up_no_reads(
     environment: dict[str, str], github: Gated, tmp_path: Path, report: Callable[..., None]
 ) -> None:
@@ -88,6 +89,7 @@ def test_300_creations_waiting_for_github_hold_up_no_reads(
     check_as_fast(meanwhile, before)
 
 
+@pytest.mark.slow  # test_workers.py has the same with two workers
 def test_twenty_creations_share_one_slow_call(
     environment: dict[str, str], github: Gated, tmp_path: Path, report: Callable[..., None]
 ) -> None:
@@ -112,6 +114,7 @@ def test_twenty_creations_share_one_slow_call(
     assert len(github.calls) == 1
 
 
+@pytest.mark.slow  # test_idempotency.py has 50 repeats, and test_worker.py a call beside reads
 def test_repeated_creations_with_a_key_hold_up_no_reads(
     environment: dict[str, str], github: Gated, tmp_path: Path, report: Callable[..., None]
 ) -> None:
@@ -151,6 +154,7 @@ def test_repeated_creations_with_a_key_hold_up_no_reads(
     check_as_fast(meanwhile, before)
 
 
+@pytest.mark.slow  # test_client.py and test_faults.py follow a rename without a service
 @pytest.mark.parametrize("stale", [False, True])
 def test_a_renamed_repository_is_followed(
     environment: dict[str, str],

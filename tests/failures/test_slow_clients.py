@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from helpers import connections, descriptors, served, wait_for, workers
-from marks import slow
 from readers import Readers, check_as_fast
 from slow_clients import slow_clients
 
-pytestmark = pytest.mark.failure
+# tests/test_worker_deadlines.py has a few such clients, in a moment.
+pytestmark = [pytest.mark.failure, pytest.mark.slow]
 
 MEMORY_MAX = 64 * 1024  # bytes for each connection
 
 
-@pytest.mark.parametrize(("number", "seconds"), [(300, 2), slow(2_000, 30)])
+@pytest.mark.parametrize(("number", "seconds"), [(300, 2), (2_000, 30)])
 def test_slow_clients_hold_up_no_reads(
     environment: dict[str, str],
     tmp_path: Path,

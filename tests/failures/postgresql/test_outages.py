@@ -29,10 +29,11 @@ pytestmark = pytest.mark.failure
 @pytest.mark.parametrize(
     ("fault", "strike", "tries"),
     [
+        ("connections terminated", terminate_connections, 1),
         slow("connections terminated", terminate_connections, 5),
         slow("server restarted", restart_fast, 3),
         slow("server restarted without a shutdown", restart_immediately, 2),
-        ("server killed, and started again", kill_postmaster, 2),
+        slow("server killed, and started again", kill_postmaster, 2),
         slow("one of the server's processes killed", kill_backend, 2),
     ],
 )
@@ -66,8 +67,10 @@ def test_an_outage_under_load_loses_and_doubles_nothing(
         url,
         tries=tries,
         recovery=max(
-            found.recovery(returned),
-            *(found.recovery(since, until) for since, until in recoveries[:-1]),
+            [
+                found.recovery(returned),
+                *(found.recovery(since, until) for since, until in recoveries[:-1]),
+            ]
         ),
         before=before,
         after=after,
@@ -116,10 +119,8 @@ LACKS = {
 }
 
 
-SLOW = {"schema missing", "schema behind by a column"}
-
-
-@pytest.mark.parametrize("fault", [slow(fault) if fault in SLOW else fault for fault in LACKS])
+@pytest.mark.slow  # tests/test_gunicorn.py has a late server, and test_connection.py each error
+@pytest.mark.parametrize("fault", LACKS)
 def test_a_lack_is_reported_until_it_ends(
     environment: dict[str, str],
     folder: Path,
