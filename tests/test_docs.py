@@ -56,6 +56,7 @@ def test_the_tour_of_the_readme_works_as_one_script(demo: Service) -> None:
     assert_output(run(script, demo), expected)
 
 
+@pytest.mark.slow
 def test_the_session_of_the_command_line_works_as_one_script(demo: Service) -> None:
     script, expected = section(CLI, "A session", "sh", "text")
     first, _, rest = script.partition("\n")

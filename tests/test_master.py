@@ -27,6 +27,7 @@ from helpers import (
     wait_for,
     workers,
 )
+from marks import slow
 from tracker import master
 
 # Leads a session, as a terminal's program does, with the terminal on its standard input.
@@ -89,7 +90,7 @@ def ended(processes: list[psutil.Process]) -> bool:
     return not any(map(is_alive, processes))
 
 
-@pytest.mark.parametrize("shell", [None, "sh", "bash"])
+@pytest.mark.parametrize("shell", [None, slow("sh"), slow("bash")])
 def test_closing_the_terminal_stops_everything(
     embedded_environment: dict[str, str], output: Path, shell: str | None
 ) -> None:

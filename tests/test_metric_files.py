@@ -53,7 +53,7 @@ def test_counters_outlive_workers_and_gauges_do_not(
     with served(environment, tmp_path / "output") as service:
         wait_for(lambda: len(workers(service)) == 2)
         service.call("GET", "/health/live")
-        for _ in range(3):
+        for _ in range(2):
             before, first = scrape(service), workers(service)
             service.process.send_signal(signal.SIGHUP)
             wait_for(lambda: len(workers(service)) == 2 and not {*first} & {*workers(service)})  # noqa: B023

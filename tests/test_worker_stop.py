@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from helpers import GUNICORN, PATIENCE, Service, is_alive, served, started, wait_for, workers
+from marks import slow
 from raw import LIVE, connect, read_response, request, status
 from tracker.demo.github import Fault, GitHub
 
@@ -157,7 +158,7 @@ class KeepAliveClients:
             connection.close()
 
 
-@STOPS
+@pytest.mark.parametrize("stop", [end_with_sigterm, slow(kill_master)])
 def test_clients_under_load_see_no_error(
     environment: dict[str, str], tmp_path: Path, stop: Callable[[Service], None]
 ) -> None:

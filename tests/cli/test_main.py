@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from helpers import PATIENCE, ROOT, UNSET
+from marks import slow
 
 PROGRAM = "python3 some/tracker.py"
 
@@ -30,7 +31,7 @@ def test_usage_and_remedies_repeat_the_command_as_typed(empty_database_url: str)
     assert call("tracker.cli", PROGRAM, "db", "-h").stdout.startswith(f"Usage: {PROGRAM} db ")
 
 
-@pytest.mark.parametrize("command", ["run", "shell", "routes"])
+@pytest.mark.parametrize("command", ["run", slow("shell"), slow("routes")])
 def test_the_commands_of_flask_are_not_ours(command: str) -> None:
     done = call("tracker.cli", PROGRAM, command)
     assert done.returncode == 2

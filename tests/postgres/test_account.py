@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_folder import copied, execute, groups, running_postmaster
+from marks import slow
 from tracker.errors import EmbeddedPostgresError
 from tracker.postgres import server as embedded
 from tracker.postgres.account import PRIVATE_ACCOUNT
@@ -91,7 +92,7 @@ def test_nobody_reaches_neither_socket_nor_files_nor_process(running_folder: Pat
     assert "not permitted" in output_as_nobody(*signal)
 
 
-@pytest.mark.parametrize("uid", [named_user().pw_uid, NAMELESS], ids=["named", "nameless"])
+@pytest.mark.parametrize("uid", [slow(named_user().pw_uid), NAMELESS], ids=["named", "nameless"])
 def test_a_users_data_stay_the_users_when_root_starts_the_server(tmp_path: Path, uid: int) -> None:
     theirs = users_folder(tmp_path, uid)
     folder = theirs / "postgres"

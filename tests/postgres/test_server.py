@@ -248,8 +248,10 @@ def test_without_a_folder_no_server_is_needed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "open to others"])
-def test_a_socket_folder_of_another_user_is_refused(tmp_path: Path, kind: str) -> None:
-    folder = tmp_path / "a,b"
+def test_a_socket_folder_of_another_user_is_refused(
+    tmp_path: Path, initialized_folder: Path, kind: str
+) -> None:
+    folder = copied(initialized_folder, tmp_path / "a,b")
     sockets = Path(embedded.connection_parameters(folder)["host"])
     if kind == "link":
         sockets.symlink_to(tmp_path)
