@@ -18,7 +18,7 @@ from tracker.config import Settings
 from tracker.database import migrations
 
 TASKS, SIZE = 3_000, 4_000  # more than the kernel buffers for a client that does not read
-MEMORY_MAX = 20 * 1024 * 1024  # bytes that a worker may grow by
+MEMORY_MAX = 12 * 1024 * 1024  # bytes that a worker may grow by
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_an_export_needs_little_memory(
     environment: dict[str, str], empty_database_url: str, tmp_path: Path
 ) -> None:
     migrations.upgrade(Settings(database_url=empty_database_url))
-    fill(empty_database_url, 4_500, 10_000)
+    fill(empty_database_url, 2_700, 10_000)
     environment |= {"DATABASE_URL": empty_database_url, "WEB_CONCURRENCY": "1"}
     with served(environment, tmp_path / "output") as service:
         (worker,) = workers(service)

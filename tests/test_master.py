@@ -108,6 +108,7 @@ def test_closing_the_terminal_stops_everything(
         wait_for(lambda: opened.service.process.poll() is not None and ended(seen))
 
 
+@pytest.mark.slow
 def test_closing_the_terminal_during_a_start_leaves_nothing(
     embedded_environment: dict[str, str], output: Path
 ) -> None:

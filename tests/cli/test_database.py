@@ -10,7 +10,6 @@ import pytest
 from click.testing import Result
 
 from helpers import PATIENCE, ROOT, UNSET, free_port, members
-from marks import slow
 
 Run = Callable[..., Result]
 FIRST = "0001_create_tables"
@@ -33,7 +32,8 @@ def test_db_init_creates_the_schema_that_db_status_misses(
     assert "pending" not in after.output
 
 
-@pytest.mark.parametrize("kind", ["server", slow("embedded")])
+@pytest.mark.slow  # tests/database/test_migrations.py has concurrent upgrades in one process
+@pytest.mark.parametrize("kind", ["server", "embedded"])
 def test_two_concurrent_db_inits_create_the_schema_once(
     environment: dict[str, str], empty_database_url: str, tmp_path: Path, kind: str
 ) -> None:

@@ -65,7 +65,11 @@ def test_with_no_service_the_application_runs_in_the_process(
     assert (added.returncode, added.stderr) == (0, "")
     shown = run(project, "show", added.stdout.strip(), "--json", **variables)
     assert json.loads(shown.stdout)["title"] == "One"
-    wrong = run(project, "show", "999", **variables)
+
+
+@pytest.mark.slow  # beside a service, test_verbs.py has each error
+def test_with_no_service_an_error_is_one_line(project: Path, environment: dict[str, str]) -> None:
+    wrong = run(project, "show", "999", **environment, PORT="1")
     assert (wrong.returncode, wrong.stderr) == (1, "error: Task 999 does not exist.\n")
 
 

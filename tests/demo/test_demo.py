@@ -53,6 +53,7 @@ def test_the_demo_keeps_its_tasks_until_reset_and_leaves_no_process(tmp_path: Pa
         assert len(service.call("GET", "/tasks").json()) == len(SAMPLES)
 
 
+@pytest.mark.slow  # tests/test_gunicorn.py interrupts a start without the demo
 def test_an_interrupted_start_leaves_no_process(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     command = [sys.executable, "-m", "flask", "demo"]

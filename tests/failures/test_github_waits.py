@@ -114,7 +114,7 @@ def test_twenty_creations_share_one_slow_call(
     assert len(github.calls) == 1
 
 
-@pytest.mark.slow  # test_idempotency.py has 50 repeats, and test_worker.py a call beside reads
+@pytest.mark.slow  # test_idempotency.py has 20 repeats, and test_worker.py a call beside reads
 def test_repeated_creations_with_a_key_hold_up_no_reads(
     environment: dict[str, str], github: Gated, tmp_path: Path, report: Callable[..., None]
 ) -> None:

@@ -194,7 +194,7 @@ def test_other_greenlets_run_while_a_restart_waits(folder: Path) -> None:
             assert postmaster
             postmaster.kill()
             with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(2)
+                process.wait(1.5)
         wait_for(lambda: running_postmaster(folder) not in (None, postmaster))
         process.stdin.write("\n")
         process.stdin.flush()

@@ -133,6 +133,7 @@ def test_writes_and_refreshes_at_a_time_are_no_deadlock(
     assert statuses == [200] * 15
 
 
+@pytest.mark.slow  # test_bulk.py has a few tasks
 def test_ten_thousand_tasks_are_changed_in_one_request(
     client: FlaskClient, add: Callable[..., int]
 ) -> None:

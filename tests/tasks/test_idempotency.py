@@ -214,6 +214,7 @@ def test_20_concurrent_repeats_create_one_task(app: Flask, github: GitHub) -> No
     assert (stored(), len(github.calls)) == (1, 1)
 
 
+@pytest.mark.slow  # the test before has one process
 def test_50_concurrent_repeats_over_two_workers_create_one_task(
     app: Flask, environment: dict[str, str], github: GitHub, tmp_path: Path
 ) -> None:
