@@ -30,6 +30,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
 from citus import StatementLint
+from helpers import SHARED
 from tracker import create_app
 from tracker.application import connect
 from tracker.config import Settings
@@ -61,19 +62,21 @@ for name, examples in {"quick": 10, "thorough": 200}.items():  # --hypothesis-pr
 hypothesis.settings.load_profile("quick")
 
 
-def pytest_configure() -> None:
-    """Keep compiled modules, and temporary files in memory.
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled modules, and temporary files in memory; create a folder for all workers.
 
     Else each of some hundred processes compiles the modules anew, and PostgreSQL waits for the
     disk at each start and stop.
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
-        return
-    flags = os.statvfs(MEMORY).f_flag
-    if not flags & os.ST_NOEXEC and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED:
-        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK):
+        flags = os.statvfs(MEMORY).f_flag
+        if not flags & os.ST_NOEXEC and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED:
+            os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    if SHARED not in os.environ:  # a worker has it from the process that has started it
+        folder = os.environ[SHARED] = tempfile.mkdtemp(prefix="tracker-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_finish() -> None:

@@ -30,6 +30,7 @@ DATABASE_REPLICA_URL DATABASE_REPLICA_URL_FILE DATABASE_URL_FILE GITHUB_TOKEN GI
 HOST LOG_FORMAT LOG_LEVEL TRUSTED_HOSTS"""
 UNSET = dict.fromkeys(_NAMES.split(), "")
 PATIENCE = 20  # seconds
+SHARED = "TESTS_SHARED_FOLDER"  # the variable with a folder for all pytest workers
 
 CUT = 0  # the status of a request whose connection ended without a response
 RETRY_DELAY = 0.02  # seconds

@@ -1,12 +1,12 @@
 """A checkout with the real launcher, stubs for the programs that it runs, and no package index."""
 
-import atexit
+import fcntl
 import os
+import pickle
 import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT
+from helpers import ROOT, SHARED
 
 REPORT = "import os, sys; print(sys.prefix, os.getcwd(), sys.argv[1:], sep='|')"
 LISTS = [f"requirements{kind}.{end}" for kind in ("", "-dev") for end in ("txt", "lock")]
@@ -91,11 +91,21 @@ def build_wheel(folder: Path, version: str = "1.0") -> str:
 def first_starts() -> tuple[Path, list[Done], Path]:
     """Start a new checkout twice at once, in a folder whose modules record that they ran.
 
-    Return the checkout, what both starts printed, and the record.
+    Return the checkout, the results of both starts, and the record. The first pytest worker
+    creates them for all workers.
     """
     pytest.importorskip("ensurepip")
-    home = Path(tempfile.mkdtemp(prefix="tracker-launcher-")).resolve()
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    home = Path(os.environ[SHARED]).resolve() / "launcher"
+    results = home / "results"
+    with home.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not results.exists():
+            results.write_bytes(pickle.dumps(_start_twice(home)))
+    starts: tuple[Path, list[Done], Path] = pickle.loads(results.read_bytes())
+    return starts
+
+
+def _start_twice(home: Path) -> tuple[Path, list[Done], Path]:
     folder = new_checkout(home / "a b'c")
     caller = home / "caller"
     record = home / "record"
