@@ -113,8 +113,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
         yield psycopg2.extensions.parse_dsn(url)
         return
     folder = tmp_path_factory.mktemp("server") / "postgres"
-    # The data end with the tests, and a slow disk would let them run into timeouts.
-    with embedded.running(folder, {"fsync": "off"}):
+    # The data end with the tests, and a slow disk would let them run into timeouts. Each login
+    # would hash the password 4,096 times, in the client and in the server.
+    with embedded.running(folder, {"fsync": "off", "scram_iterations": "1"}):
         yield embedded.superuser_parameters(folder)
 
 

@@ -14,6 +14,7 @@ import requests
 
 from helpers import (
     GUNICORN,
+    PATIENCE,
     Service,
     members,
     nothing_left,
@@ -107,7 +108,7 @@ def test_ctrl_c_ends_the_service_without_waiting_for_requests(
             assert workers(service) == first
             assert service.answers()
             service.process.send_signal(signal.SIGINT)
-            assert service.process.wait(3) == 0
+            assert service.process.wait(PATIENCE) == 0  # GITHUB_TIMEOUT is longer
             with pytest.raises(requests.ConnectionError):
                 waiting.result()
         assert nothing_left(service)

@@ -189,7 +189,8 @@ def test_what_the_master_opens_needs_a_restart(
 
 
 @pytest.mark.parametrize(
-    "words", ["--chdir {root}", "--pythonpath {root}", "-c {own} --chdir {root}"]
+    "words",
+    [slow("--chdir {root}"), slow("--pythonpath {root}"), "-c {own} --chdir {root}"],
 )
 def test_a_start_without_our_configuration_is_refused(
     environment: dict[str, str], tmp_path: Path, words: str

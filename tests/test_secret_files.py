@@ -116,7 +116,8 @@ def test_a_token_is_replaced_by_reloads_while_clients_use_it(
     secret.write_text("old\n")
     secret.chmod(0o600)
     with served(
-        {**environment, "API_TOKEN_FILE": str(secret)}, secret.parent / "output"
+        {**environment, "API_TOKEN_FILE": str(secret), "WEB_CONCURRENCY": "1"},
+        secret.parent / "output",
     ) as service:
         assert accepts(service, "old")
         assert not accepts(service, "new")
