@@ -90,6 +90,7 @@ def definition(demo: Service) -> str:
     return f"tracker() {{ (cd {demo.output.parent / 'project'} && {call}); }}"
 
 
+@pytest.mark.slow
 def test_every_example_of_the_api_document_works(demo: Service) -> None:
     examples = blocks(API.read_text(), "console")
     assert examples

@@ -63,6 +63,7 @@ def test_a_request_is_one_line_and_a_failure_another(
         assert list(home.iterdir()) == []  # gunicorn's control socket would be in it
 
 
+@pytest.mark.slow  # tests/test_logs.py formats both lines
 def test_json_lines_have_the_same_content(environment: dict[str, str], output: Path) -> None:
     with served({**environment, "LOG_FORMAT": "json"}, output) as service:
         response = service.post("faults/502")

@@ -120,7 +120,7 @@ def test_closing_the_terminal_during_a_start_leaves_nothing(
         assert not members(-1, output.parent)
 
 
-@pytest.mark.parametrize("how", ["open", "nohup"])
+@pytest.mark.parametrize("how", [slow("open"), "nohup"])
 def test_sighup_reloads_where_no_terminal_has_closed(
     environment: dict[str, str], output: Path, how: str
 ) -> None:
@@ -139,6 +139,7 @@ def test_sighup_reloads_where_no_terminal_has_closed(
         assert service.answers()
 
 
+@pytest.mark.slow  # tests/test_secret_files.py has a reload with a wrong setting
 def test_a_reload_with_a_wrong_setting_keeps_the_old_ones(
     environment: dict[str, str], output: Path, tmp_path: Path
 ) -> None:

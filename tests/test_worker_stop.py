@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from helpers import GUNICORN, PATIENCE, Service, is_alive, served, started, wait_for, workers
-from marks import slow
 from raw import LIVE, connect, read_response, request, status
 from tracker.demo.github import Fault, GitHub
 
@@ -158,7 +157,8 @@ class KeepAliveClients:
             connection.close()
 
 
-@pytest.mark.parametrize("stop", [end_with_sigterm, slow(kill_master)])
+@pytest.mark.slow  # the two tests before have requests in progress and connections that wait
+@STOPS
 def test_clients_under_load_see_no_error(
     environment: dict[str, str], tmp_path: Path, stop: Callable[[Service], None]
 ) -> None:

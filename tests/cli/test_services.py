@@ -123,6 +123,7 @@ def test_another_program_on_our_port_gets_nothing(
             other.accept()
 
 
+@pytest.mark.slow  # the test before has another program on the port
 @pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.2 on the loopback interface")
 def test_another_address_of_our_port_gets_nothing(
     environment: dict[str, str], tmp_path: Path

@@ -16,7 +16,6 @@ import requests
 from peewee import DataError
 
 from helpers import PATIENCE, Service, fill, served
-from marks import slow
 from pooler import MODES, pooled
 from tracker.config import Settings
 from tracker.database import driver, migrations, queries
@@ -185,10 +184,9 @@ def test_a_wrong_setting_is_named_and_runs_no_other_statement(url: str) -> None:
                 other.submit(read).result()
 
 
-@pytest.mark.parametrize(
-    ("mode", "number"),
-    [("transaction", 280), *(slow(mode, 3_000) for mode in MODES)],
-)
+@pytest.mark.slow  # the tests before have one client
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("number", [3_000])
 def test_many_clients_are_served_behind_a_pooler(
     environment: dict[str, str], url: str, tmp_path: Path, mode: str, number: int
 ) -> None:

@@ -40,13 +40,13 @@ from helpers import (
     wait_for,
     workers,
 )
-from marks import slow
 from tracker.demo.faults import FAULTS, RATE_LIMITS
 from tracker.demo.github import Fault
 from tracker.errors import GitHubError, GitHubFailed, GitHubRateLimited, GitHubTimeout
 from tracker.github.responses import SECONDARY_LIMIT
 
-pytestmark = pytest.mark.failure
+# tests/github/test_faults.py has each fault of FAULTS without a service, in a moment.
+pytestmark = [pytest.mark.failure, pytest.mark.slow]
 ELSEWHERE = "//elsewhere"  # in a fault, the address of another host that listens
 MORE_FAULTS = {
     "500-retry-after": Fault(500, body=b"", headers={"Retry-After": "30"}),
@@ -69,8 +69,6 @@ ALL_ERRORS: dict[str, type[GitHubError]] = {
     **ERRORS,
 }
 ALL_SLOW = {"drip-quickly", *SLOW}
-# tests/github/test_faults.py has each fault of FAULTS without a service, in a moment.
-QUICK = {"404", "503", "silent"}
 LIMITS = {  # and for how many seconds
     **dict.fromkeys(RATE_LIMITS, SECONDARY_LIMIT),
     "403-retry-after": 30,
@@ -145,7 +143,7 @@ def snapshot(url: str, exclude: str = "") -> tuple[int, str]:
     return found
 
 
-@pytest.mark.parametrize("name", [name if name in QUICK else slow(name) for name in ALL_FAULTS])
+@pytest.mark.parametrize("name", ALL_FAULTS)
 def test_a_fault_gets_its_status_in_time(
     setting: Setting, report: Callable[..., None], name: str
 ) -> None:
@@ -238,7 +236,7 @@ def check_limit(setting: Setting, seconds: int) -> None:
         setting.forget_limit()
 
 
-@pytest.mark.parametrize("name", [slow("huge"), "gzip-bomb"])
+@pytest.mark.parametrize("name", ["huge", "gzip-bomb"])
 def test_a_large_body_takes_little_memory(setting: Setting, name: str) -> None:
     status = Path(f"/proc/{workers(setting.service)[0].pid}/status")
     if not status.exists():

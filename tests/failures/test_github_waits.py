@@ -186,6 +186,7 @@ def test_a_renamed_repository_is_followed(
         )
 
 
+@pytest.mark.slow  # test_faults.py has a closed connection, and a stale response
 def test_a_refused_connection_is_a_failure_at_once(
     environment: dict[str, str], tmp_path: Path, report: Callable[..., None]
 ) -> None:

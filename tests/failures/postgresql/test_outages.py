@@ -19,22 +19,22 @@ from hurt import (
     stop,
     terminate_connections,
 )
-from marks import slow
 from tracker.config import Settings
 from tracker.database import migrations
 
-pytestmark = pytest.mark.failure
+# tests/database/test_connection.py has a retry and each error, without load, and
+# tests/test_gunicorn.py has a server that starts late.
+pytestmark = [pytest.mark.failure, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(
     ("fault", "strike", "tries"),
     [
-        ("connections terminated", terminate_connections, 1),
-        slow("connections terminated", terminate_connections, 5),
-        slow("server restarted", restart_fast, 3),
-        slow("server restarted without a shutdown", restart_immediately, 2),
-        slow("server killed, and started again", kill_postmaster, 2),
-        slow("one of the server's processes killed", kill_backend, 2),
+        ("connections terminated", terminate_connections, 5),
+        ("server restarted", restart_fast, 3),
+        ("server restarted without a shutdown", restart_immediately, 2),
+        ("server killed, and started again", kill_postmaster, 2),
+        ("one of the server's processes killed", kill_backend, 2),
     ],
 )
 def test_an_outage_under_load_loses_and_doubles_nothing(
@@ -67,10 +67,8 @@ def test_an_outage_under_load_loses_and_doubles_nothing(
         url,
         tries=tries,
         recovery=max(
-            [
-                found.recovery(returned),
-                *(found.recovery(since, until) for since, until in recoveries[:-1]),
-            ]
+            found.recovery(returned),
+            *(found.recovery(since, until) for since, until in recoveries[:-1]),
         ),
         before=before,
         after=after,
@@ -119,7 +117,6 @@ LACKS = {
 }
 
 
-@pytest.mark.slow  # tests/test_gunicorn.py has a late server, and test_connection.py each error
 @pytest.mark.parametrize("fault", LACKS)
 def test_a_lack_is_reported_until_it_ends(
     environment: dict[str, str],
