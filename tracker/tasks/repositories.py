@@ -46,6 +46,8 @@ def follow_repository(
     caller calls `repository_followed` after the commit: the same metadata, from the cache, then
     need no second look, which would be half of a creation's round trips.
     """
+    if _followed.get((repository.id, requested)) == repository.fetched_at:
+        return
     facts = to_columns(repository)
     ids = _ids(former_id, repository.id)
     ends = changes.end_facts(repository.id)
@@ -61,11 +63,6 @@ def follow_repository(
         if name.lower() != repository.name.lower():
             queries.remember_name(repository.id, name)
     changes.store_stars(repository.id, repository.name, repository.stars, repository.fetched_at)
-
-
-def is_followed(repository: Repository, requested: str) -> bool:
-    """Return whether `follow_repository` was committed for this metadata."""
-    return _followed.get((repository.id, requested)) == repository.fetched_at
 
 
 def repository_followed(repository: Repository, requested: str) -> None:

@@ -1,6 +1,6 @@
 """Use cases: call GitHub without a database connection, then run one transaction."""
 
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 from ..database import migrations, queries
@@ -23,7 +23,7 @@ from ..github.repository import Repository
 from . import idempotency
 from .idempotency import Lease
 from .loader import find_task, loader, read_task
-from .repositories import follow_repository, is_followed, repository_followed, to_columns
+from .repositories import follow_repository, repository_followed, to_columns
 
 LEASE_MARGIN = 5  # seconds beyond GITHUB_TIMEOUT in which a creation with a key finishes
 
@@ -82,15 +82,13 @@ def _create(
 def _insert(
     values: dict[str, Any], repository: Repository | None, requested: str, lease: Lease | None
 ) -> TaskJSON:
-    follows = repository is not None and not is_followed(repository, requested)
-    # A single statement is atomic; BEGIN and COMMIT would cost it a second round trip.
-    with connection(), database.atomic() if follows or lease else nullcontext():
-        if repository and follows:
+    with connection(), database.atomic():
+        if repository:
             follow_repository(repository, requested)
         task = queries.insert_task(values)
         if lease:
             idempotency.complete(lease, task.id)
-    if repository and follows:
+    if repository:
         repository_followed(repository, requested)
     return task
 
@@ -140,15 +138,13 @@ def _update(
     requested: str,
     former_id: int | None,
 ) -> TaskJSON | None:
-    with connection():
-        if repository is None:
-            return queries.update_task(task_id, values, versions)  # one statement changes it
-        with database.atomic() as transaction:
+    with connection(), database.atomic() as transaction:
+        if repository:
             follow_repository(repository, requested, former_id, exclude_id=task_id)
-            edited = queries.update_task(task_id, values, versions)
-            if edited is None:
-                transaction.rollback()
-            return edited
+        edited = queries.update_task(task_id, values, versions)
+        if edited is None:
+            transaction.rollback()
+        return edited
 
 
 def delete_task(task_id: int, versions: Versions = None) -> None:
@@ -166,7 +162,7 @@ def delete_task(task_id: int, versions: Versions = None) -> None:
 
 @retry_on_conflict
 def _delete(task_id: int, versions: Versions) -> bool:
-    with connection():
+    with connection(), database.atomic():
         return queries.delete_task(task_id, versions)
 
 
