@@ -19,6 +19,7 @@ DESCRIPTION_MAX = 1_000
 LABEL_MAX = 100  # a language, a license, a topic
 TOPICS_MAX = 20
 URL_MAX = 300
+PAGE = re.compile(r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/[!-~]+\Z", re.ASCII)
 UNSAFE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PARSED_MAX = 100  # bodies whose parsed form is remembered
 
@@ -128,10 +129,11 @@ class RepositorySchema(Schema):
     id = fields.Integer(required=True, strict=True, validate=validate.Range(1, BIGINT_MAX))
     name = fields.String(required=True, data_key="full_name", validate=check_full_name)
     # Not fields.Url, whose pattern is compiled for 40 ms at the first request of each process.
+    # A browser takes a backslash for the end of the host, and urlsplit does not.
     url = fields.String(
         required=True,
         data_key="html_url",
-        validate=[validate.Length(max=URL_MAX), validate.Regexp(r"https?://[!-~]+\Z")],
+        validate=[validate.Length(max=URL_MAX), validate.Regexp(PAGE)],
     )
     description = Label(DESCRIPTION_MAX)
     stars = fields.Integer(
@@ -193,7 +195,10 @@ def load_repository(data: Any, host: str) -> dict[str, Any]:
         ValidationError: it describes no repository whose page is on the web host.
     """
     found: dict[str, Any] = _schema.load(data)
-    page = urlsplit(found["url"])
+    try:
+        page = urlsplit(found["url"])
+    except ValueError as error:
+        raise ValidationError({"html_url": [f"{error}."]}) from error
     if (page.hostname, page.path.lower()) != (host, f"/{found['name'].lower()}"):
         raise ValidationError({"html_url": ["Not the page of this repository."]})
     return found
