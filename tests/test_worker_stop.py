@@ -1,6 +1,7 @@
 """A worker that stops closes its listeners at once, and finishes the requests in progress."""
 
 import http.client
+import signal
 import socket
 import threading
 import time
@@ -45,14 +46,16 @@ def post_fork(server, worker):
 """
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_that_still_starts_ends_at_once(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals
 ) -> None:
     (tmp_path / "starting.py").write_text(STARTING)
     command = [*GUNICORN, "--config", str(tmp_path / "starting.py")]
     with started(command, environment, tmp_path / "output") as service:
         wait_for(lambda: service.log.count("Worker starts") == 2)
-        assert service.end() == 0
+        assert service.end(number) == 0
+        assert "was sent" not in service.log  # gunicorn's line for a worker that a signal ended
 
 
 @STOPS

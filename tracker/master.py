@@ -65,7 +65,7 @@ def end_with_terminal(arbiter: Any) -> None:
 
 
 def end_starting_workers() -> None:
-    """End a new worker by SIGTERM even while it has no handler of its own.
+    """End a new worker by SIGTERM or SIGQUIT even while it has no handler of its own.
 
     A child has the handlers of the master until it sets its own, and they would only note the
     signal: gunicorn would kill the worker after `graceful_timeout`. A signal that arrives during
@@ -74,15 +74,15 @@ def end_starting_workers() -> None:
     """
     signals = {signal.SIGTERM, signal.SIGQUIT}
 
-    def use_defaults() -> None:
-        for number in signals:
-            signal.signal(number, signal.SIG_DFL)
+    def exit_at_signals() -> None:
+        for number in signals:  # the default action of SIGQUIT would write the memory to a file
+            signal.signal(number, lambda *_: os._exit(0))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
     os.register_at_fork(
         before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signals),
         after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals),
-        after_in_child=use_defaults,
+        after_in_child=exit_at_signals,
     )
 
 
