@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from helpers import wait_for
 from tracker import create_app
 from tracker.config import Settings
-from tracker.database.connection import connection, database
+from tracker.database.connection import connection, database, init_pool
+from tracker.database.driver import SETTINGS
 from tracker.database.text import search_words
 from tracker.tasks import lists, page_queries
 from tracker.tasks.search import parse_search
@@ -205,6 +206,16 @@ def test_searches_leave_connections_to_other_requests(
         other.rollback()
         assert [search.result().status_code for search in searches] == [200] * len(searches)
     assert client.get("/tasks?q=a").status_code == 200
+
+
+def test_a_search_that_is_canceled_early_may_be_tried_again(
+    settings: Settings, client: FlaskClient
+) -> None:
+    init_pool(database, settings, timeout=1, session=SETTINGS | {"statement_timeout": "50"})
+    with closing(psycopg2.connect(settings.database_url)) as other:
+        other.cursor().execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        response = client.get("/tasks?q=a")
+    assert (response.status_code, response.get_json()["reason"]) == (503, "database_timeout")
 
 
 def waiting(database_url: str) -> int:

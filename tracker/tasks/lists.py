@@ -1,5 +1,7 @@
 """Pages of the list: requests for the same page share a read, and searches are limited."""
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +17,8 @@ from ..database.standby import prefer_standby
 from ..errors import DatabaseTimeout, SearchTooBroad, TooManySearches
 from . import pagination
 from .batching import BatchLoader
+
+logger = logging.getLogger(__name__)
 
 SEARCHES_MAX = 4  # at a time in a process: a search may take long, and others need connections
 SEARCH_WAIT = 3.0  # seconds
@@ -55,24 +59,22 @@ def search_slot(filters: dict[str, Any]) -> Iterator[None]:
 
 @contextmanager
 def bounded_search(filters: dict[str, Any]) -> Iterator[None]:
-    """Limit concurrent searches, and say what helps against one that takes too long.
-
-    To try again, as after other timeouts, would not help.
+    """Limit concurrent searches, and translate the timeout of a broad one: a retry would not help.
 
     Raises:
         TooManySearches: SEARCHES_MAX other requests are searching.
-        SearchTooBroad: PostgreSQL has canceled the search.
+        SearchTooBroad: PostgreSQL has canceled the search at its statement_timeout.
     """
     with search_slot(filters):
+        started = time.monotonic()
         try:
             yield
         except DatabaseTimeout as error:
-            canceled = isinstance(error.__cause__, PeeweeException) and (
-                sqlstate(error.__cause__) == QUERY_CANCELED
-            )
-            if "q" not in filters or not canceled:
+            cause, seconds = error.__cause__, STATEMENT_TIMEOUT // 1000
+            canceled = isinstance(cause, PeeweeException) and sqlstate(cause) == QUERY_CANCELED
+            if "q" not in filters or not canceled or time.monotonic() - started < seconds:
                 raise
-            seconds = STATEMENT_TIMEOUT // 1000
+            logger.warning("A search took longer than %d seconds", seconds)
             raise SearchTooBroad(
                 f"Search takes longer than {seconds} seconds; add a rarer word or another filter."
             ) from error
