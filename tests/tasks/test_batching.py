@@ -48,6 +48,12 @@ leader = gevent.spawn(load, loader, "a")
 gevent.sleep(0.001)
 leader.kill()
 print(load(loader, "a"))
+
+# Those that have joined its batch read for themselves.
+leader, *followers = [gevent.spawn(load, loader, key) for key in "abb"]
+gevent.sleep(0.001)
+leader.kill()
+print([follower.get() for follower in followers])
 """
 
 # Requests for two pages of the list at the same time.
@@ -91,14 +97,14 @@ def test_requests_share_a_batch_up_to_its_size() -> None:
         (1, ["a", "b", "a", "b", "a"]),
         (1, ["broken", "b", "broken"]),
     ]
-    *lines, after = run(GREENLETS, json.dumps(groups))
+    *lines, after, followers = run(GREENLETS, json.dumps(groups))
     assert [json.loads(line) for line in lines] == [
         [[["a", "b", "absent"]], ["A", "B", "A", None]],
         [[["a", "b"], ["c"]], ["A", "B", "C", "A", "C"]],
         [[["a"], ["b"]], ["A", "B", "A", "B", "A"]],
         [[["broken"], ["b"]], ["broken", "B", "broken"]],
     ]
-    assert after == "A"
+    assert (after, followers) == ("A", "['B', 'B']")
 
 
 def test_requests_for_the_same_page_share_one_read(client: FlaskClient, settings: Settings) -> None:

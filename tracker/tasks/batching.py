@@ -48,7 +48,7 @@ class BatchLoader(Generic[K, V]):
         """Return the value of the key, or None.
 
         Raises:
-            Exception: whatever `read` raised; each request of the batch gets it.
+            Exception: the error of `read`; each request of the batch gets it.
         """
         batch, leads = self._join(key)
         try:
@@ -57,6 +57,8 @@ class BatchLoader(Generic[K, V]):
             else:
                 with batch.reading:
                     pass
+            if batch.error and not leads and not isinstance(batch.error, Exception):
+                return self.load(key)  # what has ended the leader was not meant for this request
             if batch.error:
                 raise batch.error
             return batch.found.get(key)
@@ -87,6 +89,7 @@ class BatchLoader(Generic[K, V]):
             batch.error = error
         finally:
             batch.reading.release()
+            del batch  # the error's traceback refers to this frame
 
     def _close(self, batch: Batch[K, V]) -> None:
         with self._lock:
