@@ -109,7 +109,7 @@ def check_database(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Choose the files of the worker's metrics, and keep what is imported in shared memory."""
+    """Choose the files of the worker's metrics, and let it share the memory of the imports."""
     gc.freeze()  # a collection writes to each object that is not frozen, and so copies its page
     worker.metrics_slot = metric_files.free_slot(w.metrics_slot for w in server.WORKERS.values())
     metric_files.forget(worker.metrics_slot)

@@ -39,7 +39,7 @@ class TrackerError(Exception):
     """An expected failure of a request; `str()` of it may be shown to the client.
 
     `reason` is the stable word by which programs know the failure. `headers` are the response's.
-    `part` is the location and the name of what is invalid in the request, if it is one thing.
+    `part` is the location and the name of the request's invalid part, if there is only one.
     """
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR

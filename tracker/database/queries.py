@@ -69,7 +69,7 @@ def find_task(task_id: int) -> Task | None:
 
 
 def read_tasks(task_ids: list[int]) -> dict[int, TaskJSON]:
-    """Return the tasks that exist, by id; there must be one id at least."""
+    """Return the tasks that exist, by id."""
     found: dict[int, TaskJSON] = {}
     for start in range(0, len(task_ids), READ_MAX):
         ids = task_ids[start : start + READ_MAX]
@@ -82,10 +82,10 @@ def read_tasks(task_ids: list[int]) -> dict[int, TaskJSON]:
 
 @cache
 def _read_tasks(size: int) -> CompiledQuery:
-    """Return the read of so many ids.
+    """Return the query that reads `size` tasks by id.
 
-    PostgreSQL keeps the plan of a read whose number of ids it knows. That of `ANY(array)` it
-    would make anew for each array, which takes longer than the read.
+    PostgreSQL keeps the plan of a query whose number of ids it knows. It would plan `ANY(array)`
+    anew for each array, which takes longer than the read.
     """
     selected = Task.id.in_([parameter(f"id_{n}") for n in range(size)])
     return CompiledQuery(Task.select(*json_columns()).where(selected), prepare=True)
