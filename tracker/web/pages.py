@@ -1,6 +1,5 @@
 """Pages: their headers, their errors as HTML, and what every template can use."""
 
-import re
 import secrets
 from typing import Any
 from urllib.parse import urlencode
@@ -90,7 +89,8 @@ def finish(response: Response) -> Response:
 
 def is_page_path() -> bool:
     """Return whether the request is for a page, or for nothing below `/web`."""
-    return request.path == "/" or re.match("/web(/|$)", request.path) is not None
+    path = request.path
+    return path in {"/", "/web"} or path.startswith("/web/")
 
 
 def error_page(response: Response) -> Response:
