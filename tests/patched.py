@@ -17,9 +17,9 @@ values = json.loads(sys.argv[1])
 
 
 def run_patched(script: str, **values: Any) -> Any:
-    """Run a script that reads `values`; return what it prints as JSON."""
+    """Run a script that reads `values`; return what it prints as JSON. A warning fails it."""
     done = subprocess.run(
-        [sys.executable, "-c", PATCH + script, json.dumps(values)],
+        [sys.executable, "-W", "error", "-c", PATCH + script, json.dumps(values)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,24 +1,18 @@
 """Requests that arrive together share a read, and none shares one that has begun."""
 
-import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 from flask.testing import FlaskClient
 
-from helpers import PATIENCE, ROOT
+from helpers import PATIENCE
+from patched import run_patched
 from tracker.config import Settings
 from tracker.tasks.batching import BatchLoader
 
-# Requests as greenlets of a worker. It prints for each group of keys the batches that were read,
-# and what each request got.
+# Requests as greenlets of a worker. It prints for each group of keys the batches that were read
+# and what each request got, then what requests got after their leader was ended.
 GREENLETS = """
-from gevent import monkey
-monkey.patch_all()
-import json, sys
-import gevent
 from tracker.tasks.batching import BatchLoader
 
 batches = []
@@ -36,39 +30,37 @@ def load(loader, key):
     except RuntimeError as error:
         return str(error)
 
-for size, keys in json.loads(sys.argv[1]):
+results = []
+for size, keys in values["groups"]:
     batches.clear()
     loader = BatchLoader(read, size)
     requests = [gevent.spawn(load, loader, key) for key in keys]
-    print(json.dumps([batches, [request.get() for request in requests]]))
+    got = [request.get() for request in requests]
+    results.append([batches[:], got])
 
 # The request that leads a batch is ended while it reads: later ones are not held up.
 loader = BatchLoader(read)
 leader = gevent.spawn(load, loader, "a")
 gevent.sleep(0.001)
 leader.kill()
-print(load(loader, "a"))
+after = load(loader, "a")
 
 # Those that have joined its batch read for themselves.
 leader, *followers = [gevent.spawn(load, loader, key) for key in "abb"]
 gevent.sleep(0.001)
 leader.kill()
-print([follower.get() for follower in followers])
+print(json.dumps([results, after, [follower.get() for follower in followers]]))
 """
 
 # Requests for two pages of the list at the same time.
 PAGES = """
-from gevent import monkey
-monkey.patch_all()
-import json, sys
-import gevent
 from tracker import create_app
 from tracker.config import Settings
 from tracker.database.connection import database
 from tracker.database.driver import use_gevent
 
 use_gevent()
-app = create_app(Settings(database_url=sys.argv[1]))
+app = create_app(Settings(database_url=values["url"]))
 reads = []
 database.query_hooks.append(lambda event: reads.append(event.sql.startswith("EXECUTE")))
 paths = ["/tasks", "/tasks?limit=1"] * 20
@@ -78,18 +70,6 @@ print(json.dumps([sum(reads), pages]))
 """
 
 
-def run(script: str, *arguments: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
 def test_requests_share_a_batch_up_to_its_size() -> None:
     groups = [
         (None, ["a", "b", "a", "absent"]),
@@ -97,21 +77,20 @@ def test_requests_share_a_batch_up_to_its_size() -> None:
         (1, ["a", "b", "a", "b", "a"]),
         (1, ["broken", "b", "broken"]),
     ]
-    *lines, after, followers = run(GREENLETS, json.dumps(groups))
-    assert [json.loads(line) for line in lines] == [
+    results, after, followers = run_patched(GREENLETS, groups=groups)
+    assert results == [
         [[["a", "b", "absent"]], ["A", "B", "A", None]],
         [[["a", "b"], ["c"]], ["A", "B", "C", "A", "C"]],
         [[["a"], ["b"]], ["A", "B", "A", "B", "A"]],
         [[["broken"], ["b"]], ["broken", "B", "broken"]],
     ]
-    assert (after, followers) == ("A", "['B', 'B']")
+    assert (after, followers) == ("A", ["B", "B"])
 
 
 def test_requests_for_the_same_page_share_one_read(client: FlaskClient, settings: Settings) -> None:
     for title in ("one", "two"):
         client.post("/tasks", json={"title": title, "repository": "pallets/flask"})
-    (line,) = run(PAGES, settings.database_url)
-    reads, pages = json.loads(line)
+    reads, pages = run_patched(PAGES, url=settings.database_url)
     assert pages == [["two", "one"], ["two"]] * 20
     assert reads == 2
 

@@ -1,8 +1,6 @@
 """Requests that arrive together read their tasks with one statement."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,7 +11,8 @@ import psycopg2
 import pytest
 from flask import Flask
 
-from helpers import PATIENCE, ROOT
+from helpers import PATIENCE
+from patched import run_patched
 from tracker.config import Settings
 from tracker.database.connection import connection, database
 from tracker.database.queries import TaskJSON, insert_task, read_tasks
@@ -22,10 +21,6 @@ from tracker.tasks.loader import loader
 # A worker of gunicorn in small: patched first, then requests as greenlets. It prints for each
 # group of concurrent reads how many statements were executed, and the result of each read.
 GREENLETS = """
-from gevent import monkey
-monkey.patch_all()
-import json, sys
-import gevent
 from tracker.config import Settings
 from tracker.database.connection import configure, database
 from tracker.database.driver import use_gevent
@@ -43,13 +38,15 @@ def load(task_id):
     except DatabaseUnavailable as error:
         return str(error)
 
-for url, task_ids in json.loads(sys.argv[1]):
+found = []
+for url, task_ids in values["groups"]:
     configure(Settings(database_url=url, database_pool_size=5))
     statements.clear()
     reads = [gevent.spawn(load, task_id) for task_id in task_ids]
     results = [read.get() for read in reads]
     count = sum(not statement.startswith("PREPARE") for statement in statements)
-    print(json.dumps([count, results]))
+    found.append([count, results])
+print(json.dumps(found))
 """
 
 
@@ -80,16 +77,8 @@ def test_greenlets_share_one_statement(app: Flask, settings: Settings) -> None:
         ("postgresql://127.0.0.1:1/nowhere", ids * 10),
         (settings.database_url, ids),
     ]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", GREENLETS, json.dumps(groups)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
     unreachable = "Database can't be reached; try again."
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+    assert run_patched(GREENLETS, groups=groups) == [
         [1, ["one", "two", "one", None, *["two"] * 96]],
         [1, ["one"]],
         [0, [unreachable] * 20],
