@@ -85,7 +85,7 @@ def check_full_name(text: str) -> None:
 
 
 class StrictBoolean(fields.Field[bool]):
-    """`true` or `false`, and no other spelling."""
+    """A field that takes JSON's `true` and `false` alone; marshmallow's takes texts too."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
