@@ -72,7 +72,6 @@ def on_starting(server: Any) -> None:
         sys.exit(f"error: only the worker class {worker_class} serves; remove --worker-class")
     wrong_tokens.clear()  # in memory that the workers will share
     master.end_with_terminal(server)
-    master.end_starting_workers()
     server.LISTENERS = listen(server)
     folder = settings.embedded_folder
     atexit.register(master.resources.close)  # where gunicorn ends without on_exit
@@ -127,7 +126,8 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Log where the service is."""
+    """Log where the service is, and prepare the start of the workers."""
+    master.end_starting_workers()
     server.log.info("Page        %s/", settings.address)
     server.log.info("API         %s/tasks", settings.address)
     server.log.info("Swagger UI  %s/docs", settings.address)

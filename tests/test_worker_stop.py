@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from helpers import GUNICORN, PATIENCE, Service, is_alive, served, started, wait_for, workers
+from patched import run_patched
 from raw import LIVE, connect, read_response, request, status
 from tracker.demo.github import Fault, GitHub
 
@@ -56,6 +57,18 @@ def test_a_worker_that_still_starts_ends_at_once(
         wait_for(lambda: service.log.count("Worker starts") == 2)
         assert service.end(number) == 0
         assert "was sent" not in service.log  # gunicorn's line for a worker that a signal ended
+
+
+def test_the_start_of_a_program_leaves_blocked_signals_blocked() -> None:
+    """The start of the embedded server blocks them: one that arrives then waits for its end."""
+    assert run_patched("""
+import signal, subprocess
+from tracker import master
+master.end_starting_workers()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+subprocess.run(["true"], check=True)
+print(json.dumps(list(signal.pthread_sigmask(signal.SIG_BLOCK, ()))))
+""") == [signal.SIGTERM]
 
 
 @STOPS

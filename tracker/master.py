@@ -73,15 +73,16 @@ def end_starting_workers() -> None:
     https://github.com/benoitc/gunicorn/blob/27.0.1/gunicorn/arbiter.py#L733
     """
     signals = {signal.SIGTERM, signal.SIGQUIT}
+    masks: list[set[int]] = []  # of the fork in progress; the start of a program forks too
 
     def exit_at_signals() -> None:
         for number in signals:  # the default action of SIGQUIT would write the memory to a file
             signal.signal(number, lambda *_: os._exit(0))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
 
     os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signals),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals),
+        before=lambda: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, signals)),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop()),
         after_in_child=exit_at_signals,
     )
 
