@@ -154,16 +154,18 @@ def choose_queries(scan_first: int, scan_max: int, sort_max: int) -> None:
     """Set the sizes by which the query that reads a page is chosen."""
     page_queries.SCAN_FIRST = scan_first
     page_queries.SCAN_MAX = scan_max
-    page_queries.SORT_MAX = sort_max
+    page_queries.SORT_MAX = page_queries.COVERED_SORT_MAX = sort_max
     page_queries.ranges.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def usual_queries() -> Iterator[None]:
     """Set the usual sizes after the test."""
-    sizes = page_queries.SCAN_FIRST, page_queries.SCAN_MAX, page_queries.SORT_MAX
+    names = ("SCAN_FIRST", "SCAN_MAX", "SORT_MAX", "COVERED_SORT_MAX")
+    sizes = {name: getattr(page_queries, name) for name in names}
     yield
-    choose_queries(*sizes)
+    vars(page_queries).update(sizes)
+    page_queries.ranges.cache_clear()
 
 
 def sort_key(sort: str) -> Callable[[Task], Any]:
@@ -220,6 +222,7 @@ FILTERS: dict[str, Callable[[Task], bool]] = {
         task.completed_at and task.completed_at.day > 1
     ),
     "updated_since=2030-01-02T00:00:00Z": lambda task: task.updated_at.day > 1,
+    "created_after=2030-01-01T00:00:00Z": lambda task: task.created_at.day > 1,
     "q=c": lambda task: "c" in task.title,
     "q=flask": lambda task: True,
 }
@@ -265,6 +268,27 @@ def test_paging_never_skips_or_repeats_a_task(
     assert [task_id for task_id in found if task_id in stays] == [
         row.id for row in sorted(expected, key=sort_key(sort))
     ]
+
+
+@pytest.mark.parametrize("sort", sorted(page_queries.COVERING))
+def test_tasks_are_selected_by_date_in_an_index_alone(app: Flask, sort: str) -> None:
+    with connection():
+        database.execute_sql(
+            "INSERT INTO tasks (title, status, priority, tags, repository, metadata_status,"
+            " created_at, updated_at, completed_at, due_date)"
+            " SELECT 'x', 'done', 'low', '{}', 'a/b', 'pending', day, day, day, day"
+            " FROM (SELECT timestamptz 'epoch' + n * interval '1 hour' AS day"
+            " FROM generate_series(1, 20000) n) AS days"
+        )
+        database.execute_sql("VACUUM (ANALYZE) tasks")
+        part, *_ = page_queries.ranges(30, sort, None, "updated_since", "due_after", "status")
+        since = datetime(1972, 3, 1, tzinfo=timezone.utc)
+        values = {"updated_since": since, "due_after": since.date(), "status": ["done"]}
+        for query in (part.in_order, part.sorted):
+            sql, parameters = query.bind(**values)
+            plan = "\n".join(r for (r,) in database.execute_sql(f"EXPLAIN {sql}", parameters))
+            assert re.search(r"Index Only Scan.* using tasks_\w+_id on tasks", plan), plan
+            assert "Seq Scan" not in plan, plan
 
 
 def test_a_page_is_read_from_the_cursor_on(app: Flask) -> None:

@@ -185,23 +185,32 @@ def priority_rank(priority: Any) -> Any:
     return fn.array_position(_PRIORITIES, priority)
 
 
+def _covering(key: str) -> str:
+    """Return the index of a sort that has all columns of the common filters.
+
+    PostgreSQL then reads no task that they do not select. It reads an expression from an index
+    only if that has the column too.
+    """
+    columns = ["created_at", "updated_at", "completed_at", "due_date", "status", "priority"]
+    return f"({key}, id) INCLUDE ({', '.join(name for name in columns if name != key)})"
+
+
 for _name, _definition in {
+    "tasks_created_at_id": _covering("created_at"),
+    "tasks_updated_at_id": _covering("updated_at"),
+    "tasks_completed_at_id": _covering("completed_at"),
+    "tasks_due_date_id": _covering("due_date"),
+    "tasks_priority_id": _covering(f"array_position({_PRIORITIES.sql}, priority)"),
     "tasks_repository_id": "(repository_id, repository)",
-    "tasks_created_at": "(created_at, id)",
-    "tasks_updated_at": "(updated_at, id)",
-    "tasks_due_date": "(due_date, id)",
-    "tasks_priority": f"(array_position({_PRIORITIES.sql}, priority), id)",
     # A repository's place in the order of a sort is read from the same index as a task's.
     "tasks_stars_id": "(stars, id) INCLUDE (repository_id)",
     "tasks_pushed_at_id": "(pushed_at, id) INCLUDE (repository_id)",
     "tasks_title": """(title_key(title) COLLATE "C", id)""",
-    # PostgreSQL reads an expression from an index only if that has the column too.
     "tasks_repository_name": f"({_NAME}, repository_id) INCLUDE (repository)",
     "tasks_archived": "(created_at, id) WHERE archived",
     "tasks_metadata_not_current": "(created_at, id) WHERE metadata_status <> 'current'",
     "tasks_tags": "USING gin (tag_keys)",
     "tasks_search": "USING gin (search)",
-    "tasks_completed_at": "(completed_at, id)",
     "tasks_not_done": "(created_at, id) WHERE status <> 'done'",
     "tasks_language": """(lower(language COLLATE "C"), pushed_at, id)""",
     "tasks_license": """(lower(license COLLATE "C"), pushed_at, id)""",

@@ -84,7 +84,7 @@ def read_page(
     # One more than the limit tells whether there is a next page.
     for part in ranges(limit + 1, sort, cursor and cursor.value is None, *key):
         if part.status is None or part.status in filters.get("status", [part.status]):
-            tasks += part.read(key, limit + 1, values)
+            tasks += part.read(limit + 1, values)
         if len(tasks) > limit:
             break
     return Page(
