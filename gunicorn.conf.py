@@ -72,19 +72,20 @@ def on_starting(server: Any) -> None:
         sys.exit(f"error: only the worker class {worker_class} serves; remove --worker-class")
     wrong_tokens.clear()  # in memory that the workers will share
     master.end_with_terminal(server)
+    master.reload_without_wait(server)
     server.LISTENERS = listen(server)
     folder = settings.embedded_folder
     atexit.register(master.resources.close)  # where gunicorn ends without on_exit
     try:
-        master.resources.enter_context(embedded.running(folder))
-        for name in migrations.upgrade(settings) if folder else ():
-            server.log.info("Applied migration %s", name)
-        check_database(server)
+        with master.resources_closed_on_failure():
+            master.resources.enter_context(embedded.running(folder))
+            for name in migrations.upgrade(settings) if folder else ():
+                server.log.info("Applied migration %s", name)
+            check_database(server)
+            server.init_signals()  # gunicorn does it a moment later; a signal may come before
     except (EmbeddedPostgresError, TrackerError, PeeweeException) as error:
-        master.resources.close()
         sys.exit(f"error: {explain(error, connection_parameters(settings))}")
     except KeyboardInterrupt:
-        master.resources.close()
         sys.exit(128 + signal.SIGINT)
 
 

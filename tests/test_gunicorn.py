@@ -133,6 +133,32 @@ def test_an_interrupted_start_leaves_no_process(
         assert "Traceback" not in service.log
 
 
+# Our configuration, with a start that stops after the embedded database runs.
+CHECKING = """
+from pathlib import Path
+exec(Path("gunicorn.conf.py").read_text())
+def check_database(server):
+    import time
+    print("Database runs", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT), slow(signal.SIGHUP)])
+def test_a_signal_sent_twice_ends_a_start_once(
+    embedded_environment: dict[str, str], output: Path, number: signal.Signals
+) -> None:
+    (output.parent / "checking.py").write_text(CHECKING)
+    command = [*GUNICORN, "--config", str(output.parent / "checking.py")]
+    with started(command, embedded_environment, output) as service:
+        wait_for(lambda: "Database runs" in service.log)
+        service.process.send_signal(number)
+        time.sleep(0.02)
+        assert service.end(number) == 128 + number
+        assert nothing_left(service)
+        assert "Traceback" not in service.log
+
+
 def test_a_database_that_starts_late_is_used_without_a_restart(
     environment: dict[str, str], output: Path
 ) -> None:

@@ -108,6 +108,28 @@ def test_a_stopping_worker_waits_for_requests_and_not_for_idle_clients(
         assert "Traceback" not in service.log
 
 
+@pytest.mark.slow
+def test_a_stop_does_not_wait_for_the_end_of_a_reload(
+    environment: dict[str, str], github: GitHub, tmp_path: Path
+) -> None:
+    environment = {**environment, "WEB_CONCURRENCY": "1", "GITHUB_TIMEOUT": "10"}
+    with served(environment, tmp_path / "output") as service, ExitStack() as stack:
+        github.fault = Fault(delay=4.0)
+        waiting = connect(service, stack)
+        waiting.sendall(POST)
+        time.sleep(0.5)
+        service.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: service.log.count("Booting worker") == 2)
+        end_with_sigterm(service)
+        stopped = time.monotonic()
+        wait_for(lambda: not listens(service))
+        assert time.monotonic() - stopped < 2
+        assert status(read_response(waiting)) == 201
+        assert service.process.wait(PATIENCE) == 0
+        assert "was sent" not in service.log  # gunicorn's line for a worker that a signal ended
+        assert "Traceback" not in service.log
+
+
 def test_connections_that_wait_to_be_accepted_are_served(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -4,10 +4,12 @@ import errno
 import logging
 import os
 import signal
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from .config import Settings, SettingsError, load_settings
+from .postgres.server import ignore_signals
 
 logger = logging.getLogger("gunicorn.error")
 
@@ -62,6 +64,49 @@ def end_with_terminal(arbiter: Any) -> None:
             arbiter.handle_term()
 
     arbiter.handle_hup = handle_hup
+
+
+class _Reloaded(Exception):
+    """The new workers are started, and the old ones are told to stop."""
+
+
+def reload_without_wait(arbiter: Any) -> None:
+    """Let gunicorn read signals again as soon as a reload has started the new workers.
+
+    It would wait until the old ones have finished their requests, and a SIGTERM would wait too:
+    https://github.com/benoitc/gunicorn/blob/27.0.1/gunicorn/arbiter.py#L591
+    """
+    reload = arbiter.reload
+
+    def reload_at_once() -> None:
+        manage_workers = arbiter.manage_workers
+
+        def manage_and_return() -> None:
+            manage_workers()
+            raise _Reloaded
+
+        arbiter.manage_workers = manage_and_return
+        try:
+            with suppress(_Reloaded):
+                reload()
+        finally:
+            arbiter.manage_workers = manage_workers
+
+    arbiter.reload = reload_at_once
+
+
+@contextmanager
+def resources_closed_on_failure() -> Iterator[None]:
+    """Close the resources if the block fails or a signal ends it; a second signal is ignored.
+
+    CPython 3.12 could not do it later: it starts no program in an atexit function.
+    """
+    try:
+        yield
+    except BaseException:
+        ignore_signals()
+        resources.close()
+        raise
 
 
 def end_starting_workers() -> None:

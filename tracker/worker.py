@@ -82,6 +82,8 @@ class Worker(GeventWorker):
             pool.join(timeout=0.1)
         if pool:
             self.log.warning("%d requests did not finish in time", len(pool))
+        # The master may send another signal, and the interpreter's end removes the handlers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGQUIT})
 
     def notify(self) -> None:
         """Send the heartbeat to the master; stop if the master is gone."""

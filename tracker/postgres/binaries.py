@@ -55,7 +55,7 @@ def run(folder: Path, program: str, *arguments: str, account: Account | None = N
         identity = {"user": account.uid, "group": account.gid, "extra_groups": [account.gid]}
     environment = {name: os.environ[name] for name in INHERITED & os.environ.keys()}
     # A file, not a pipe: the server inherits it, and a pipe would stay open as long as it runs.
-    with _signals_blocked(), tempfile.TemporaryFile("w+", errors="replace") as output:
+    with signals_blocked(), tempfile.TemporaryFile("w+", errors="replace") as output:
         try:
             process = subprocess.Popen(
                 [str(path), *arguments],
@@ -92,7 +92,8 @@ def _wait(process: subprocess.Popen[bytes], owner: int) -> int:
 
 
 @contextmanager
-def _signals_blocked() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
+    """Let signals that would end the process wait for the end of the block, in the main thread."""
     # Python runs signal handlers in the main thread only. In a greenlet for another thread the
     # mask would be the main thread's own, and workers that are forked meanwhile would inherit it.
     if threading.current_thread() is not threading.main_thread():

@@ -20,12 +20,19 @@ from typing import IO
 from ..errors import EmbeddedPostgresError
 from . import postmaster
 from .account import server_account
-from .binaries import binary
+from .binaries import binary, signals_blocked
 from .files import beside, create_folders, open_lock_file
 from .locks import ForkedProcess, acquire, check_not_forked, exclusive
 from .roles import connection_parameters, superuser_parameters
 
-__all__ = ["binary", "connection_parameters", "delete", "running", "superuser_parameters"]
+__all__ = [
+    "binary",
+    "connection_parameters",
+    "delete",
+    "ignore_signals",
+    "running",
+    "superuser_parameters",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +45,8 @@ def running(folder: Path | None, options: Mapping[str, str] | None = None) -> It
 
     A new folder is initialized, a server that already runs is shared, and one that dies is
     restarted. `options` are settings of PostgreSQL such as `{"fsync": "off"}`; they apply where
-    this process starts the server. If the process does not handle SIGTERM or SIGHUP, the signal
-    ends the block like `sys.exit`.
+    this process starts the server. If the process does not handle SIGTERM, SIGQUIT or SIGHUP, the
+    signal ends the block like `sys.exit`.
 
     Raises:
         EmbeddedPostgresError: the server can't be started.
@@ -89,7 +96,7 @@ def delete(folder: Path) -> None:
 def _stop_if_last(folder: Path, lock: IO[str], users: IO[str], owner: int) -> None:
     # A forked process comes here too when it ends, but the server belongs to its parent.
     if os.getpid() == owner:
-        with exclusive(lock), suppress(BlockingIOError):
+        with signals_blocked(), exclusive(lock), suppress(BlockingIOError):
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             postmaster.stop(folder)
 
@@ -152,9 +159,9 @@ def _open(folder: Path, suffix: str) -> IO[str]:
 
 @contextmanager
 def _signals_exit() -> Iterator[None]:
-    """End the block like `sys.exit` at SIGTERM, and at the SIGHUP of a terminal that closes."""
+    """End the block like `sys.exit` at a signal that would end the process."""
     in_main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGHUP) if in_main else ()
+    numbers = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP) if in_main else ()
     unhandled = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
     for number in unhandled:
         signal.signal(number, _exit)
@@ -167,6 +174,14 @@ def _signals_exit() -> Iterator[None]:
 
 
 def _exit(number: int, frame: object) -> None:
-    # The kernel and the shell may both send one: the second must not interrupt the exit.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ignore_signals()
     sys.exit(128 + number)
+
+
+def ignore_signals() -> None:
+    """Ignore a second signal, which must not interrupt the exit that the first one began.
+
+    The kernel and the shell may both send a SIGHUP, and whoever waits may press Ctrl-C again.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
