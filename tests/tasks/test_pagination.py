@@ -1,8 +1,10 @@
 """Lists of tasks: orders, pages and their links."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -290,6 +292,19 @@ def test_tasks_are_selected_by_date_in_an_index_alone(app: Flask) -> None:
                 plan = "\n".join(line for (line,) in lines)
                 assert re.search(r"Index Only Scan.* using tasks_\w+_id on tasks", plan), plan
                 assert "Seq Scan" not in plan, plan
+
+
+def test_a_page_is_read_in_order_where_no_estimate_is_known(
+    add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = add()
+    monkeypatch.setattr(page_queries, "estimate", lambda *_: page_queries.CITUS_ESTIMATE)
+    part, *_ = page_queries.ranges(2, "created_at", None, "updated_since")
+    since = datetime(2000, 1, 1, tzinfo=timezone.utc)
+    refused: Any = None  # instead of the query that would sort all tasks
+    with connection():
+        (task,) = replace(part, sorted=refused).read(2, {"updated_since": since})
+    assert json.loads(task)["id"] == task_id
 
 
 def test_a_page_is_read_from_the_cursor_on(app: Flask) -> None:

@@ -32,6 +32,7 @@ COVERED = {*DATES, "due", "status", "priority"}
 SCAN_FIRST, SCAN_MAX = 1_000, 10_000
 SORT_MAX = 20_000  # tasks that are read and sorted for a page; some 40 ms
 COVERED_SORT_MAX = 400_000  # the same, where a covering index has what they are sorted by; 60 ms
+CITUS_ESTIMATE = 100_000  # what Citus estimates of every query: it knows no number
 COUNT_MAX = 200_000  # tasks that are counted rather than estimated
 
 
@@ -65,7 +66,8 @@ class Range:
         found = fetch(self.scans[0])
         if len(found) >= limit:
             return found
-        if estimate(self.filters, values) <= self.sort_max:
+        estimated = estimate(self.filters, values)
+        if estimated <= self.sort_max and estimated != CITUS_ESTIMATE:
             return fetch(self.sorted)
         if SEARCHED.isdisjoint(self.filters):
             return fetch(self.in_order)
