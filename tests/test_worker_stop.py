@@ -59,6 +59,29 @@ def test_a_worker_that_still_starts_ends_at_once(
         assert "was sent" not in service.log  # gunicorn's line for a worker that a signal ended
 
 
+# Our configuration, with workers that print which signals they block at their end.
+ENDING = """
+from pathlib import Path
+exec(Path("gunicorn.conf.py").read_text())
+def worker_exit(server, worker):
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    print("Blocked:", *sorted(number.name for number in blocked), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_blocks_further_signals(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "ending.py").write_text(ENDING)
+    command = [*GUNICORN, "--config", str(tmp_path / "ending.py")]
+    environment = {**environment, "WEB_CONCURRENCY": "1"}
+    with started(command, environment, tmp_path / "output") as service:
+        wait_for(service.answers)
+        assert service.end() == 0
+        assert "Blocked: SIGQUIT SIGTERM\n" in service.log
+
+
 def test_the_start_of_a_program_leaves_blocked_signals_blocked() -> None:
     """The start of the embedded server blocks them: one that arrives then waits for its end."""
     assert run_patched("""

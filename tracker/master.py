@@ -71,9 +71,9 @@ class _Reloaded(Exception):
 
 
 def reload_without_wait(arbiter: Any) -> None:
-    """Let gunicorn read signals again as soon as a reload has started the new workers.
+    """Replace gunicorn's reload by one that does not wait for the old workers.
 
-    It would wait until the old ones have finished their requests, and a SIGTERM would wait too:
+    gunicorn reads no signal while it waits for them, so a SIGTERM would wait too:
     https://github.com/benoitc/gunicorn/blob/27.0.1/gunicorn/arbiter.py#L591
     """
     reload = arbiter.reload
@@ -118,7 +118,7 @@ def end_starting_workers() -> None:
     https://github.com/benoitc/gunicorn/blob/27.0.1/gunicorn/arbiter.py#L733
     """
     signals = {signal.SIGTERM, signal.SIGQUIT}
-    masks: list[set[int]] = []  # of the fork in progress; the start of a program forks too
+    masks: list[set[int]] = []  # the mask before the fork; the start of a program is one too
 
     def exit_at_signals() -> None:
         for number in signals:  # the default action of SIGQUIT would write the memory to a file

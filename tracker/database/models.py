@@ -186,9 +186,9 @@ def priority_rank(priority: Any) -> Any:
 
 
 def _covering(key: str) -> str:
-    """Return the index of a sort that has all columns of the common filters.
+    """Return the index of a sort with the columns of the filters by date, status and priority.
 
-    PostgreSQL then reads no task that they do not select. It reads an expression from an index
+    PostgreSQL then reads no task that these do not select. It reads an expression from an index
     only if that has the column too.
     """
     columns = ["created_at", "updated_at", "completed_at", "due_date", "status", "priority"]

@@ -93,7 +93,7 @@ def _wait(process: subprocess.Popen[bytes], owner: int) -> int:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Let signals that would end the process wait for the end of the block, in the main thread."""
+    """Block signals that would end the process, if this is the main thread."""
     # Python runs signal handlers in the main thread only. In a greenlet for another thread the
     # mask would be the main thread's own, and workers that are forked meanwhile would inherit it.
     if threading.current_thread() is not threading.main_thread():

@@ -18,21 +18,21 @@ from .sorting import SORT_COLUMNS
 
 # Filters by text or time, for which PostgreSQL's own choice can be wrong by a factor of a thousand
 SEARCHED = {"q", "tag", "topic"}
-TIMES = {
+TIMES = {  # filters by time, and their columns
     "created_after": "created_at",
     "updated_since": "updated_at",
     "completed_after": "completed_at",
 }
 UNEVEN = SEARCHED | TIMES.keys()
 DATES = {*TIMES, "due_after", "due_before"}
-# Sorts whose indexes have the columns of these filters: PostgreSQL reads them alone, not the tasks
+# The index of each of these sorts has the columns of these filters, so no task need be read
 COVERING = {"created_at", "updated_at", "completed_at", "due_date", "priority"}
 COVERED = {*DATES, "due", "status", "priority"}
 # Tasks to look at in the order of a list, before the estimate and after it; some 2 and 20 ms
 SCAN_FIRST, SCAN_MAX = 1_000, 10_000
 SORT_MAX = 20_000  # tasks that are read and sorted for a page; some 40 ms
-COVERED_SORT_MAX = 400_000  # the same, where a covering index has what they are sorted by; 60 ms
-CITUS_ESTIMATE = 100_000  # what Citus estimates of every query: it knows no number
+COVERED_SORT_MAX = 400_000  # the same, if the index of the filter is enough; some 60 ms
+CITUS_ESTIMATE = 100_000  # Citus's estimate for every query
 COUNT_MAX = 200_000  # tasks that are counted rather than estimated
 
 
@@ -42,8 +42,8 @@ class Range:
 
     `in_order` and `sorted` read the same page, along the index or by the filters. `scans` read
     the page from the first SCAN_FIRST and SCAN_MAX tasks of the index alone. `status` is the one
-    of all its tasks, if they have one. Unless the filters are `uneven`, `in_order` is quick. From
-    up to `sort_max` tasks, `sorted` is.
+    of all its tasks, if they have one. `in_order` is quick unless the filters are `uneven`, and
+    `sorted` is quick where they select up to `sort_max` tasks.
     """
 
     filters: tuple[str, ...]
@@ -137,12 +137,12 @@ def _range(
 
     covered = name in COVERING and COVERED.issuperset(filters) and not DATES.isdisjoint(filters)
     # A filter by the time of the sort is a range of the same index.
-    uneven = [found for found in UNEVEN.intersection(filters) if TIMES.get(found) != name]
+    others = [other for other in UNEVEN.intersection(filters) if TIMES.get(other) != name]
 
     def page(query: Any) -> CompiledQuery:
         if not covered:
             return compiled(query)
-        # The ids from the index alone, then their tasks.
+        # Read the ids from the index alone, then their tasks.
         page_ids = query.limit(SQL(str(limit)))
         return compiled(
             in_order(Task.select(json).where(Task.id.in_(page_ids)), column.key, Task.id)
@@ -156,7 +156,7 @@ def _range(
     return Range(
         filters,
         status,
-        bool(uneven) and "repository" not in filters,
+        bool(others) and "repository" not in filters,
         COVERED_SORT_MAX if covered else SORT_MAX,
         page(apply_filters(tasks.select(Task.id if covered else json), filters)),
         page(in_order(in_range(by_filters, *keys), *keys)),

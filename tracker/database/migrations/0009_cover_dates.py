@@ -1,4 +1,4 @@
-"""Let the indexes of dates and priorities have what lists select by.
+"""Add the columns of common filters to five indexes.
 
 Frozen: later changes are migrations of their own.
 """
