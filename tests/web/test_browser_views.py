@@ -256,6 +256,20 @@ def test_an_editor_outlives_its_row(page: Page, service: Service, make: Create) 
     assert page.locator(".editor [name=title]").input_value() == "typed"
 
 
+def test_the_key_u_works_after_the_last_task_of_a_list_is_deleted(
+    page: Page, make: Create, stored: Stored
+) -> None:
+    make(title="one")
+    page.goto("/?status=open")
+    page.get_by_role("checkbox", name="one").check()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete 1 task").click()
+    expect(page.locator(".empty")).to_be_visible()
+    page.keyboard.press("u")
+    toast(page, "Undone: 1 task.")
+    assert [task["title"] for task in stored()] == ["one"]
+
+
 def test_an_undo_that_failed_can_be_tried_again(page: Page, make: Create, stored: Stored) -> None:
     for title in ("one", "two"):
         make(title=title)

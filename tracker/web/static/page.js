@@ -183,7 +183,7 @@ async function renew() {
   else if (inside || document.activeElement === document.body) {
     const near = rows()[Math.min(Math.max(position, 0), rows().length - 1)];
     if (position >= 0 && near) stand(near);
-    else if (inside) ($("#line") || $("#main")).focus();
+    else if (inside) $("#main").focus(); // not a field: a key such as u would be typed there
   }
   markCurrent();
 }
