@@ -270,6 +270,42 @@ def test_the_key_u_works_after_the_last_task_of_a_list_is_deleted(
     assert [task["title"] for task in stored()] == ["one"]
 
 
+def test_deleted_tasks_come_back_even_if_their_repository_is_gone(
+    page: Page, service: Service, make: Create, stored: Stored
+) -> None:
+    make(title="one")
+    service.call("POST", "/tasks/import?format=lines", data="octocat/gone two\n")  # GitHub has none
+    page.goto("/")
+    page.get_by_role("checkbox", name="one").check()
+    page.get_by_role("checkbox", name="two").check()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete 2 tasks").click()
+    toast(page, "2 tasks deleted.")
+    assert stored() == []
+    page.get_by_role("button", name="Undo").click()
+    toast(page, "Undone: 2 tasks.")
+    assert sorted((task["title"], task["metadata_status"]) for task in stored()) == [
+        ("one", "current"),
+        ("two", "pending"),
+    ]
+
+
+def test_a_task_that_was_deleted_on_its_page_comes_back(
+    page: Page, make: Create, stored: Stored
+) -> None:
+    task = make(title="one", tags=["kept"])
+    page.goto(f"/web/tasks/{task['id']}")
+    page.get_by_text("Delete…").click()
+    page.get_by_role("button", name="Delete this task").click()
+    toast(page, "1 task deleted.")
+    assert stored() == []
+    page.keyboard.press("u")
+    toast(page, "Undone: 1 task.")
+    assert [(task["title"], task["tags"]) for task in stored()] == [("one", ["kept"])]
+    page.reload()
+    expect(page.locator("#toast")).to_be_empty()
+
+
 def test_an_undo_that_failed_can_be_tried_again(page: Page, make: Create, stored: Stored) -> None:
     for title in ("one", "two"):
         make(title=title)

@@ -98,6 +98,8 @@ async function each(items, work) {
   return results;
 }
 
+const pick = (results, name) => results.flatMap((result) => result[name] ?? []);
+
 // --- What is said, and undone
 
 const undone = [];
@@ -241,8 +243,8 @@ async function change(targets, fieldsOf, done) {
     const after = await api("PATCH", `/tasks/${id}`, { body: fields, version });
     return { before, after, fields };
   });
-  const changed = results.filter((result) => result.value).map((result) => result.value);
-  const failures = results.filter((result) => result.failure).map((result) => result.failure);
+  const changed = pick(results, "value");
+  const failures = pick(results, "failure");
   const undo = changed.length && (async () => {
     const back = await each(changed, ({ before, after, fields }) => api("PATCH", `/tasks/${after.id}`, {
       body: Object.fromEntries(Object.keys(fields).map((name) => [name, before[name]])), version: after.version,
@@ -254,8 +256,8 @@ async function change(targets, fieldsOf, done) {
 }
 
 function undoneText(results) {
-  const failed = results.filter((result) => result.failure);
-  if (failed.length) throw new Failure(`${plural(failed.length)} not undone: ${failed[0].failure.message}`, failed[0].failure.status);
+  const failures = pick(results, "failure");
+  if (failures.length) throw new Failure(`${plural(failures.length)} not undone: ${failures[0].message}`, failures[0].status);
   return `Undone: ${plural(results.length)}.`;
 }
 
@@ -278,7 +280,7 @@ async function changeAll({ question, action, method, body, done, differs, fields
   if (undoable) for await (const page of pages(`/tasks?${filters}&limit=100`)) before.push(...page);
   const { changed } = await api(method, `/tasks?${filters}&expect=${number}`, { body });
   const undo = undoable && (async () => undoneText(method === "DELETE"
-    ? await each(before, restore)
+    ? await restoreAll(before)
     : await each(before.filter(differs), (task) => api("PATCH", `/tasks/${task.id}`, {
       body: Object.fromEntries(Object.keys(fieldsOf(task)).map((name) => [name, task[name]])), version: task.version + 1,
     }))));
@@ -326,10 +328,21 @@ async function dateSelected() {
 
 const keys = new WeakMap();
 
+const writable = (task) => Object.fromEntries(WRITABLE.map((name) => [name, task[name]]));
+
 function restore(task) {
-  const body = Object.fromEntries(WRITABLE.map((name) => [name, task[name]]));
   if (!keys.has(task)) keys.set(task, newKey()); // an undo that is tried again makes each task once
-  return api("POST", "/tasks?metadata=optional", { body, key: keys.get(task) });
+  return api("POST", "/tasks?metadata=optional", { body: writable(task), key: keys.get(task) });
+}
+
+// Creates deleted tasks again; an import, which asks GitHub for nothing, those whose repository is gone.
+async function restoreAll(tasks) {
+  const results = await each(tasks, restore);
+  const gone = tasks.filter((_, n) => results[n].failure?.data.reason === "repository_not_found");
+  if (!gone.length) return results;
+  const file = new Blob(gone.map((task) => `${JSON.stringify(writable(task))}\n`));
+  const [imported] = await each([file], () => api("POST", "/tasks/import?format=jsonl", { file }));
+  return results.map((result, n) => (gone.includes(tasks[n]) ? imported : result));
 }
 
 async function deleteSelected() {
@@ -342,14 +355,23 @@ async function deleteSelected() {
     await api("DELETE", `/tasks/${id}`, { version });
     return before;
   });
-  const deleted = results.filter((result) => result.value).map((result) => result.value);
-  const failures = results.filter((result) => result.failure).map((result) => result.failure);
-  const undo = deleted.length && (async () => {
-    const back = await each(deleted, restore);
-    return `${undoneText(back)} They have new numbers.`;
-  });
-  report(`${plural(deleted.length)} deleted.`, deleted.length, failures, undo);
+  const deleted = pick(results, "value");
+  reportDeleted(deleted, pick(results, "failure"));
   await renew();
+}
+
+function reportDeleted(tasks, failures) {
+  const undo = tasks.length && (async () => `${undoneText(await restoreAll(tasks))} They have new numbers.`);
+  report(`${plural(tasks.length)} deleted.`, tasks.length, failures, undo);
+}
+
+// Deletes the task of this page; the list comes next, and can undo it.
+async function deleteTask(form) {
+  const path = `/tasks/${form.getAttribute("action").split("/").at(-2)}`;
+  const task = await api("GET", path);
+  await api("DELETE", path, { version: form.elements.version.value });
+  sessionStorage.setItem("deleted", JSON.stringify(task));
+  location.assign(`${root}/`);
 }
 
 async function refreshSelected() {
@@ -837,6 +859,10 @@ document.addEventListener("change", (event) => {
 });
 
 document.addEventListener("submit", (event) => {
+  if (event.target.matches(".delete form")) {
+    event.preventDefault();
+    return void deleteTask(event.target).catch(fail);
+  }
   const { name, value, dataset } = event.submitter || {};
   const status = { done: "done", reopen: "open" }[name];
   if (!status && !dataset?.refresh && event.target.id !== "list") return;
@@ -888,4 +914,10 @@ prepareList();
 prepareAdding();
 prepareImport();
 markCurrent();
+const deleted = sessionStorage.getItem("deleted");
+if (deleted && $("#content")) {
+  sessionStorage.removeItem("deleted");
+  reportDeleted([JSON.parse(deleted)], []);
+  $("#main").focus();
+}
 if (!tellClock() && $("#content")) renew();
