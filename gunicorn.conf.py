@@ -1,8 +1,15 @@
 """gunicorn's settings: defaults for `gunicorn wsgi:app`, loaded from the working directory."""
 
+import signal
+
+# Ctrl-C during the imports: the default handler's exception would be a traceback, or be lost in
+# a callback. A reload finds gunicorn's handler.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from gevent import monkey
 
-# First: peewee binds threading.local and requests binds sockets when they are imported.
+# Before the others: peewee binds threading.local and requests binds sockets when they are imported.
 monkey.patch_all()
 
 import atexit
@@ -10,7 +17,6 @@ import gc
 import math
 import os
 import resource
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -82,11 +88,10 @@ def on_starting(server: Any) -> None:
             for name in migrations.upgrade(settings) if folder else ():
                 server.log.info("Applied migration %s", name)
             check_database(server)
+            embedded.exit_if_signaled()
             server.init_signals()  # gunicorn does it a moment later; a signal may come before
     except (EmbeddedPostgresError, TrackerError, PeeweeException) as error:
         sys.exit(f"error: {explain(error, connection_parameters(settings))}")
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
 
 
 def on_exit(server: Any) -> None:

@@ -20,7 +20,7 @@ from typing import IO
 from ..errors import EmbeddedPostgresError
 from . import postmaster
 from .account import server_account
-from .binaries import binary, signals_blocked
+from .binaries import ENDING, binary, signals_blocked
 from .files import beside, create_folders, open_lock_file
 from .locks import ForkedProcess, acquire, check_not_forked, exclusive
 from .roles import connection_parameters, superuser_parameters
@@ -29,6 +29,7 @@ __all__ = [
     "binary",
     "connection_parameters",
     "delete",
+    "exit_if_signaled",
     "ignore_signals",
     "running",
     "superuser_parameters",
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 WATCH_INTERVAL = 0.5  # seconds between two checks that the server runs
 
+_received: int | None = None  # the signal that ends this process
+
 
 @contextmanager
 def running(folder: Path | None, options: Mapping[str, str] | None = None) -> Iterator[None]:
@@ -45,8 +48,8 @@ def running(folder: Path | None, options: Mapping[str, str] | None = None) -> It
 
     A new folder is initialized, a server that already runs is shared, and one that dies is
     restarted. `options` are settings of PostgreSQL such as `{"fsync": "off"}`; they apply where
-    this process starts the server. If the process does not handle SIGTERM, SIGQUIT or SIGHUP, the
-    signal ends the block like `sys.exit`.
+    this process starts the server. A signal of `ENDING` that the process does not handle ends the
+    block like `sys.exit`.
 
     Raises:
         EmbeddedPostgresError: the server can't be started.
@@ -161,7 +164,7 @@ def _open(folder: Path, suffix: str) -> IO[str]:
 def _signals_exit() -> Iterator[None]:
     """End the block like `sys.exit` at a signal that would end the process."""
     in_main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP) if in_main else ()
+    numbers = ENDING if in_main else ()
     unhandled = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
     for number in unhandled:
         signal.signal(number, _exit)
@@ -174,8 +177,20 @@ def _signals_exit() -> Iterator[None]:
 
 
 def _exit(number: int, frame: object) -> None:
+    global _received
     ignore_signals()
-    sys.exit(128 + number)
+    _received = number
+    exit_if_signaled()
+
+
+def exit_if_signaled() -> None:
+    """End the process if a signal has come in the block of `running`.
+
+    For use at the end of a start: psycopg2 drops an exception that comes while it decodes a
+    notice, https://github.com/psycopg/psycopg2/blob/2.9.12/psycopg/connection_int.c#L255
+    """
+    if _received is not None:
+        sys.exit(128 + _received)
 
 
 def ignore_signals() -> None:
@@ -183,5 +198,5 @@ def ignore_signals() -> None:
 
     The kernel and the shell may both send a SIGHUP, and whoever waits may press Ctrl-C again.
     """
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
