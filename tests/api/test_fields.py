@@ -42,6 +42,16 @@ def test_titles_and_tags_are_stored_in_nfc(client: FlaskClient) -> None:
     assert task["description"] == sent["description"]
 
 
+def test_tags_are_one_exactly_if_a_filter_takes_them_for_one(client: FlaskClient) -> None:
+    sent = ["\u039f\u03a3", "\u03bf\u03c2", "\u03bf\u03c3"]  # a final sigma is another letter
+    response = client.post("/tasks", json=TASK | {"tags": sent})
+    assert response.get_json()["tags"] == sent[:2]
+    for tag in sent:
+        assert len(client.get("/tasks", query_string={"tag": tag}).get_json()) == 1
+    added = client.patch("/tasks", query_string={"tag": sent[0]}, json={"add_tags": sent})
+    assert added.get_json()["changed"] == 0
+
+
 def test_tags_that_differ_by_case_are_one_as_first_written(client: FlaskClient) -> None:
     sent = {"tags": ["Upgrade", "b", "UPGRADE", "\u00c4", "\u00e4", "upgrade"]}
     task = client.post("/tasks", json=TASK | sent).get_json()

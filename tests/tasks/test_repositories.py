@@ -81,6 +81,30 @@ def test_a_name_in_use_does_not_find_the_tasks_of_another(
     assert [task["id"] for task in found] == [new["id"]]
 
 
+def test_a_cached_response_for_a_former_name_does_not_replace_newer_facts(
+    client: FlaskClient, github: GitHub
+) -> None:
+    path = f"/tasks/{create(client, 'docker/docker')['id']}"
+    github.repositories["moby/moby"]["stars"] += 1
+    refreshed = client.post(f"{path}/refresh").get_json()
+    calls = len(github.calls)
+    edited = client.patch(path, json={"repository": "docker/docker", "title": "changed"}).get_json()
+    assert len(github.calls) == calls
+    assert edited["stars"] == refreshed["stars"]
+    assert edited["metadata_fetched_at"] == refreshed["metadata_fetched_at"]
+    assert (edited["title"], edited["version"]) == ("changed", refreshed["version"] + 1)
+
+
+def test_a_former_name_of_the_same_repository_makes_no_new_version(client: FlaskClient) -> None:
+    before = create(client, "moby/moby")
+    response = client.patch(f"/tasks/{before['id']}", json={"repository": "docker/docker"})
+    after = response.get_json()
+    assert after["metadata_fetched_at"] > before["metadata_fetched_at"]
+    assert after == {**before, "metadata_fetched_at": after["metadata_fetched_at"]}
+    assert response.headers["ETag"] == '"1"'
+    assert client.get(f"/tasks/{before['id']}").get_json() == after
+
+
 @pytest.mark.parametrize("use_case", ["put", "patch", "refresh"])
 def test_a_repository_created_anew_is_taken_up(
     client: FlaskClient, github: GitHub, use_case: str

@@ -13,7 +13,7 @@ from flask import current_app
 from marshmallow import ValidationError, fields, validate
 
 from ..database.models import TAG_MAX, TAGS_MAX
-from ..database.text import has_visible_character
+from ..database.text import has_visible_character, lower_text
 from ..github.names import parse_repository
 
 COMPOSED_MAX = 4  # characters that become one in NFC, at most
@@ -118,7 +118,7 @@ class Tags(BoundedList):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
         distinct: dict[str, str] = {}
         for tag in super()._deserialize(value, *args, **kwargs):
-            distinct.setdefault(tag.lower(), tag)
+            distinct.setdefault(lower_text(tag), tag)
         return list(distinct.values())
 
 

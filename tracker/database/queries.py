@@ -15,6 +15,7 @@ from .models import Status, Task, repository_key
 from .returned import from_row, returned_columns
 
 READ_MAX = 64  # tasks in a statement; a power of two
+FETCHED_AT = "metadata_fetched_at"
 MANY = "many tasks"  # advisory lock; no repository has this name
 # A time as responses have it
 FORMAT = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
@@ -63,8 +64,9 @@ def row_json(fields: Iterable[Field]) -> SQL:
 
 def find_task(task_id: int) -> Task | None:
     """Return the task with its version and the repository's identity, or None."""
-    columns = (Task.id, Task.version, Task.repository, Task.repository_id, Task.metadata_status)
-    task: Task | None = Task.select(*columns).where(Task.id == task_id).first()
+    identity = (Task.id, Task.version, Task.repository, Task.repository_id)
+    metadata = (Task.metadata_status, Task.metadata_fetched_at)
+    task: Task | None = Task.select(*identity, *metadata).where(Task.id == task_id).first()
     return task
 
 
@@ -108,7 +110,7 @@ def _insert(completed: bool, *names: str) -> CompiledQuery:
 
 
 def update_task(task_id: int, values: dict[str, Any], versions: Versions) -> TaskJSON | None:
-    """Store new values; the version grows only if one of them differs.
+    """Store new values; the version grows only if one but `metadata_fetched_at` differs.
 
     Returns None where there is no such task, or it is at none of the versions.
     """
@@ -120,20 +122,24 @@ def update_task(task_id: int, values: dict[str, Any], versions: Versions) -> Tas
 
 @cache
 def _update(versioned: bool, status: str | None, *names: str) -> list[CompiledQuery]:
-    """Return the updates of a task with other values, and the read of one with the same values."""
+    """Return the updates of a task with other values, and the query of one with the same values."""
     selected = Task.id == parameter("id")
     if versioned:
         selected &= Task.version == fn.ANY(parameter("versions"))
+    columns = returned_columns().values()
     values = {name: parameter(name) for name in names}
-    differs = any_differs(values)
+    differs = any_differs({n: value for n, value in values.items() if n != FETCHED_AT})
+    same: Any = Task.select(*columns)
+    if FETCHED_AT in values:
+        latest = fn.GREATEST(Task.metadata_fetched_at, values[FETCHED_AT])
+        same = Task.update({FETCHED_AT: latest}).returning(*columns)
     found: list[Any] = [
-        Task.update(**values, **columns, **next_version())
+        Task.update(**values, **completed, **next_version())
         .where(selected & condition & differs)
-        .returning(*returned_columns().values())
-        for condition, columns in completions({"status": status} if status else {})
+        .returning(*columns)
+        for condition, completed in completions({"status": status} if status else {})
     ]
-    found.append(Task.select(*returned_columns().values()).where(selected & ~differs))
-    return [CompiledQuery(query, prepare=True) for query in found]
+    return [CompiledQuery(q, prepare=True) for q in (*found, same.where(selected & ~differs))]
 
 
 def delete_task(task_id: int, versions: Versions) -> bool:

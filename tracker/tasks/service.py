@@ -119,6 +119,8 @@ def edit_task(
                 former_id = task.repository_id
                 with suppress(GitHubError):  # it keeps the metadata that it has
                     repository = github.repository(name)
+            if repository and _is_older(repository, task):
+                repository = None  # a cached response; the task has what GitHub said later
             if repository:
                 if not _is_same(repository, task, name):
                     values.setdefault("issue", None)  # a number of the other repository
@@ -175,6 +177,15 @@ def check_ready() -> None:
     """
     with connection():
         migrations.check_current()
+
+
+def _is_older(repository: Repository, task: Task) -> bool:
+    """Return whether the task has newer metadata of the same repository."""
+    return (
+        repository.id == task.repository_id
+        and task.metadata_status == MetadataStatus.CURRENT.value
+        and repository.fetched_at < task.metadata_fetched_at
+    )
 
 
 def _is_same(repository: Repository, task: Task, name: str) -> bool:
