@@ -31,7 +31,7 @@ ERRORS: dict[str, type[GitHubError]] = {
     **dict.fromkeys(REPOSITORY_REFUSALS, RepositoryUnavailable),
     **dict.fromkeys([*PROXY_RESPONSES, *FAILURES, *WRONG_DOCUMENTS], GitHubResponseUnusable),
     **dict.fromkeys(["500", "502", "503", "503-retry-after"], GitHubFailed),
-    "closed": GitHubUnreachable,
+    **dict.fromkeys(["closed", "cut"], GitHubUnreachable),
     **dict.fromkeys(SLOW, GitHubTimeout),
     **dict.fromkeys(["401", "401-must-authenticate"], GitHubTokenRequired),
     "403": RepositoryForbidden,

@@ -39,8 +39,8 @@ def settings(settings: Settings) -> Settings:
         ("no-stars", 502, "github_response_unusable", "unusable response"),
         ("closed", 502, "github_unreachable", "can't be reached"),
         ("redirect-elsewhere", 502, "github_response_unusable", "another host"),
-        ("403-limit", 503, "github_rate_limited", "rate limit"),
-        ("429-retry-after", 503, "github_rate_limited", "rate limit"),
+        ("403-limit", 503, "github_rate_limited", "limits our requests"),
+        ("429-retry-after", 503, "github_rate_limited", "limits our requests"),
         ("silent", 504, "github_timeout", "0.5 seconds"),
     ],
 )

@@ -18,6 +18,9 @@ from tracker.github.storage import SQLiteStorage
 from tracker.metrics import exposition
 
 FLASK = "pallets/flask"
+LIMITED = "GitHub limits our requests; try again later."
+UNUSABLE = "GitHub sent an unusable response"
+PROXY = "and any proxy in between"
 Age = Callable[[timedelta], datetime]
 
 
@@ -130,7 +133,11 @@ NO_JSON = "without GitHub's JSON; check that URL, and any proxy in between."
         ("500", "GitHub failed with status 500."),
         ("418", "GitHub sent an unusable response: status 418."),
         ("closed", "GitHub can't be reached."),
-        ("html", "GitHub sent an unusable response."),
+        ("html", f"{UNUSABLE}: the body is no JSON object; check GITHUB_API_BASE, {PROXY}."),
+        ("array", f"{UNUSABLE}: the body is no JSON object; check GITHUB_API_BASE, {PROXY}."),
+        ("no-stars", f"{UNUSABLE}: unusable fields: stargazers_count."),
+        ("huge", f"{UNUSABLE}: the body is larger than 1,048,576 bytes."),
+        ("cut", "GitHub can't be reached."),
         ("redirect-elsewhere", "GitHub redirected to another host, which is not followed."),
         ("redirect-user", "GitHub redirected to something that is no repository."),
         ("redirect-itself", "GitHub redirected in a loop."),
@@ -149,8 +156,8 @@ def test_an_error_says_what_failed(client: GitHubClient, name: str, message: str
     [
         ("401", None, "GitHub requires a token; set GITHUB_TOKEN."),
         ("401", "s3cret", "GitHub rejected our token; check GITHUB_TOKEN."),
-        ("429-limit", None, "GitHub's rate limit is used up; a GITHUB_TOKEN raises it."),
-        ("429-limit", "s3cret", "GitHub's rate limit is used up; try again later."),
+        ("429-limit", None, f"{LIMITED} A GITHUB_TOKEN raises the hourly limit."),
+        ("429-limit", "s3cret", LIMITED),
     ],
 )
 def test_an_error_recommends_a_token_only_without_one(

@@ -139,7 +139,7 @@ def test_the_page_is_on_the_web_host_of_the_api(parse: Parse) -> None:
     url = "https://ghe.example.com:8443/pallets/flask"
     assert parse(Fault(changes={"html_url": url}), "ghe.example.com").url == url
     for host in ("github.com", "example.com"):
-        with pytest.raises(UnusableResponse, match="Not the page of this repository"):
+        with pytest.raises(UnusableResponse, match="unusable fields: html_url"):
             parse(Fault(changes={"html_url": url}), host)
 
 

@@ -185,8 +185,8 @@ FAILURES = {
     ),
     "github_rate_limited": Failure(
         kinds.GitHubRateLimited,
-        "GitHub's rate limit is used up.",
-        "GitHub's rate limit is used up; a GITHUB_TOKEN raises it.",
+        "GitHub limits our requests.",
+        "GitHub limits our requests; try again later. A GITHUB_TOKEN raises the hourly limit.",
     ),
     "idempotency_key_in_progress": Failure(
         kinds.IdempotencyKeyInProgress,

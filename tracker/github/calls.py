@@ -10,6 +10,7 @@ import requests
 
 from ..config import Settings
 from ..errors import GitHubResponseUnusable, GitHubTimeout, GitHubUnreachable
+from .repository import UnusableResponse
 from .responses import (
     UNREADABLE_CERTIFICATES,
     UNSUPPORTED_PROXY,
@@ -17,7 +18,7 @@ from .responses import (
     rate_limit,
     rate_limited,
 )
-from .session import GitHubSession, UnusableRedirect
+from .session import GitHubSession, ResponseTooLarge, UnusableRedirect
 from .storage import Check
 
 CONCURRENCY_MAX = 100  # calls at a time that GitHub allows an address
@@ -66,13 +67,16 @@ class GitHubCalls:
         except (requests.RequestException, ValueError) as error:
             if isinstance(error, requests.Timeout) or time.monotonic() >= deadline:
                 raise self.timed_out() from error
-            if isinstance(error, requests.ConnectionError):
+            cut = isinstance(error, requests.exceptions.ChunkedEncodingError)
+            if cut or isinstance(error, requests.ConnectionError):
                 raise GitHubUnreachable("GitHub can't be reached.") from error
             if isinstance(error, UnusableRedirect):
                 raise GitHubResponseUnusable(str(error)) from error
             if isinstance(error, requests.exceptions.InvalidSchema):
                 raise GitHubUnreachable(UNSUPPORTED_PROXY) from error
-            raise GitHubResponseUnusable("GitHub sent an unusable response.") from error
+            known = isinstance(error, UnusableResponse | ResponseTooLarge)
+            reason = str(error) if known else "it breaks the rules of HTTP"
+            raise GitHubResponseUnusable(f"GitHub sent an unusable response: {reason}.") from error
         except OSError as error:  # requests' own, before it connects
             raise GitHubUnreachable(UNREADABLE_CERTIFICATES) from error
         if wait := rate_limit(response):

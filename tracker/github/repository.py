@@ -44,6 +44,9 @@ class Repository:
     fetched_at: datetime
 
 
+NOT_JSON = "the body is no JSON object; check GITHUB_API_BASE, and any proxy in between"
+
+
 class UnusableResponse(requests.RequestException):
     """GitHub sent status 200 with a body that describes no repository."""
 
@@ -178,9 +181,11 @@ def parse_repository_response(response: requests.Response, host: str) -> Reposit
     try:
         return Repository(**dict(_parse(response.content, host)), fetched_at=received_at(response))
     except ValidationError as error:
-        raise UnusableResponse(f"unusable fields: {error.messages}") from error
+        if "_schema" in error.messages_dict:
+            raise UnusableResponse(NOT_JSON) from error
+        raise UnusableResponse(f"unusable fields: {', '.join(error.messages_dict)}") from error
     except (ValueError, RecursionError) as error:
-        raise UnusableResponse("the body is not JSON") from error
+        raise UnusableResponse(NOT_JSON) from error
 
 
 @lru_cache(PARSED_MAX)

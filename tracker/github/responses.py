@@ -127,8 +127,10 @@ def rate_limit(response: requests.Response) -> timedelta | None:
 def rate_limited(until: datetime, *, has_token: bool) -> GitHubRateLimited:
     """Return the error for a rate limit that ends at this time."""
     wait = math.ceil((until - datetime.now(timezone.utc)).total_seconds())
-    remedy = "try again later." if has_token else "a GITHUB_TOKEN raises it."
-    return GitHubRateLimited(f"GitHub's rate limit is used up; {remedy}", retry_after=max(wait, 1))
+    remedy = "" if has_token else " A GITHUB_TOKEN raises the hourly limit."
+    return GitHubRateLimited(
+        f"GitHub limits our requests; try again later.{remedy}", retry_after=max(wait, 1)
+    )
 
 
 def _names_rate_limit(text: str) -> bool:

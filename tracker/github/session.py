@@ -30,7 +30,7 @@ HEADERS = {
 
 
 class ResponseTooLarge(requests.RequestException):
-    """The body is larger than BODY_MAX."""
+    """The body is larger than BODY_MAX; for the user."""
 
 
 class UnusableRedirect(requests.RequestException):
