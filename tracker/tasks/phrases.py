@@ -13,7 +13,7 @@ DAYS_NAMED = 6  # days ahead that are named by their weekday
 
 
 def visible(text: str) -> str:
-    """Return the text with control characters escaped: a terminal would obey them."""
+    """Return the text with control characters escaped: terminals and browsers obey them."""
     if text.isprintable():
         return text
     return "".join(_escape(sign) for sign in text)

@@ -67,20 +67,21 @@ def web_url(text: str | None) -> str | None:
 
 def with_links(text: str | None) -> Markup:
     """Return a text as HTML in which its web addresses are links."""
+    text = phrases.visible_lines(text or "")
     parts: list[str] = []
     end = 0
-    for match in _LINK.finditer(text or ""):
+    for match in _LINK.finditer(text):
         address = match[0].rstrip(_CLOSING)
         if web_url(address):
-            parts.append(escape((text or "")[end : match.start()]))
+            parts.append(escape(text[end : match.start()]))
             attributes = Markup('rel="noopener noreferrer"')
             parts.append(Markup('<a href="{0}" {1}>{0}</a>').format(address, attributes))
             end = match.start() + len(address)
-    parts.append(escape((text or "")[end:]))
+    parts.append(escape(text[end:]))
     return Markup("").join(parts)
 
 
-FILTERS = {"short": phrases.short, "age": phrases.age} | {
+FILTERS = {"short": phrases.short, "age": phrases.age, "visible": phrases.visible} | {
     function.__name__: function
     for function in (day, due, is_late, is_old, is_quiet, license_name, web_url, with_links)
 }
