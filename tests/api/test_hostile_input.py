@@ -132,6 +132,10 @@ INPUTS: dict[str, tuple[bytes, int]] = {
         b'Content-Length: 100\r\n\r\n{"title": "',
         400,
     ),
+    "a whole task in a body shorter than it says": (
+        post(json.dumps(TASK)).replace(b"Content-Length: ", b"Content-Length: 1"),
+        400,
+    ),
     "a header of 100 KB": (get("/tasks", f"X-Huge: {'x' * 100_000}\r\n"), 431),
     "1,000 headers": (get("/tasks", "".join(f"X-{n}: 1\r\n" for n in range(1_000))), 431),
     "a request line of 20 KB": (get("/tasks?q=" + "x" * 20_000), 414),
@@ -198,6 +202,12 @@ def test_hostile_input_gets_its_status(service: Service, name: str) -> None:
         assert json.loads(body)["code"] == status
     for internal in (b"Traceback", b"/tracker/", b"psycopg2", b"site-packages"):
         assert internal not in response
+
+
+def test_a_body_that_ends_too_soon_is_named(service: Service) -> None:
+    request, _ = INPUTS["a whole task in a body shorter than it says"]
+    _, response = exchange(service, request)
+    assert json.loads(response.partition(b"\r\n\r\n")[2])["reason"] == "malformed_body"
 
 
 def test_the_service_works_after_all_hostile_input(service: Service) -> None:

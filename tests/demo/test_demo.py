@@ -39,6 +39,9 @@ def test_the_demo_keeps_its_tasks_until_reset_and_leaves_no_process(tmp_path: Pa
         renamed = service.post("docker/docker")
         assert (renamed.status_code, renamed.json()["repository"]) == (201, "moby/moby")
         assert service.post("faults/503").status_code == 502
+        assert service.post("faults/403-limit").status_code == 503
+        refreshes = [service.call("POST", "/tasks/1/refresh").status_code for _ in range(8)]
+        assert refreshes == [503] * 8  # from both workers
         assert "pallets/flask" in service.log
         assert service.end(signal.SIGINT) == 0
         wait_for(lambda: nothing_left(service))

@@ -15,7 +15,7 @@ from .examples import IMPORT_EXAMPLE, IMPORTED_EXAMPLE
 from .failures import DATABASE, TOKEN, errors
 from .import_failures import FILE_WANTED, IMPORT, IMPORT_MAX, IMPORT_MAX_TEXT, TOO_LARGE
 from .import_schemas import ImportErrorSchema, ImportQuerySchema, ImportSchema, RestoreLoader
-from .parsing import Blueprint, first_errors
+from .parsing import TOO_SHORT, Blueprint, first_errors
 from .refusals import BodyTooLarge, MalformedBody, MalformedJSON, MediaTypeNotSupported
 from .schemas import TaskInputSchema
 
@@ -99,4 +99,4 @@ def read_chunks() -> Iterator[bytes]:
     if size > IMPORT_MAX:
         raise BodyTooLarge(TOO_LARGE)
     if size < (request.content_length or 0):  # gunicorn says nothing where the client has gone
-        raise MalformedBody("Request body could not be read.")
+        raise MalformedBody(TOO_SHORT)

@@ -18,6 +18,7 @@ from .refusals import MalformedBody, MalformedJSON, MalformedQuery, MediaTypeNot
 BODY_MAX = 256 * 1024  # bytes; the longest valid task, fully escaped, takes half of it
 # Bytes of a query without its cursor; the longest valid filters take nine tenths of it.
 QUERY_MAX = 16 * 1024
+TOO_SHORT = "Request body is shorter than its Content-Length."
 PATCH_TYPES = ("application/json", "application/merge-patch+json")
 ERRORS_MAX = 20  # in a response
 
@@ -92,6 +93,8 @@ def read_body(req: Request) -> bytes:
     # Of a chunked body werkzeug reads no more than MAX_CONTENT_LENGTH, and raises nothing.
     if len(body) > BODY_MAX:
         abort(413)
+    if len(body) < (req.content_length or 0):  # gunicorn says nothing where the client has gone
+        raise MalformedBody(TOO_SHORT)
     return body
 
 

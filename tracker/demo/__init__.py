@@ -38,7 +38,7 @@ def run(*, reset: bool) -> None:
     os.environ |= {
         "DATABASE_URL": f"{EMBEDDED}{FOLDER / 'postgres'}",
         "GITHUB_API_BASE": url,
-        "GITHUB_CACHE": "memory",
+        "GITHUB_CACHE": str(FOLDER / "cache.sqlite"),  # a rate limit is one for all workers
         "GITHUB_TOKEN": "",
         **dict.fromkeys(("DATABASE_URL_FILE", "GITHUB_TOKEN_FILE"), ""),
     }
