@@ -93,7 +93,15 @@ def test_a_value_at_its_limit_is_stored(client: FlaskClient, field: str, value: 
         ("title", "two\u2028lines", "Must be one line."),
         *(
             ("title", value, "Must contain a visible character.")
-            for value in ("\u200b", "\u3164", "\u2800\u00ad", "\u0301", "\ufe0f \u200d")
+            for value in (
+                "\u200b",
+                "\u3164",
+                "\u2800\u00ad",
+                "\u0301",
+                "\ufe0f \u200d",
+                "\u3099\u05b0",
+                "\U0001bca0",
+            )
         ),
         ("title", "\u0958" * 101, "Length must be between 1 and 200."),
         ("title", 5, "Not a valid string."),

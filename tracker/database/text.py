@@ -15,6 +15,7 @@ INVISIBLE = (
     r"\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0"
     r"\ufff9-\ufffb\U000e0000-\U000e0fff"
 )
+UNSEEN = {"Mn", "Me", "Cf", "Cc"}  # categories: marks without a letter, and controls
 # Accents and other marks that a search ignores
 MARKS = (
     r"\u00ad\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0670\u200b-\u200f\u20d0-\u20ff\u2060"
@@ -108,8 +109,9 @@ $function$
 
 
 def has_visible_character(text: str) -> bool:
-    """Return whether a text shows anything."""
-    return re.search(f"[^{INVISIBLE}]", text) is not None
+    """Return whether a text shows anything: more than PostgreSQL's check, which knows no marks."""
+    shown = re.sub(f"[{INVISIBLE}]", "", text)
+    return any(unicodedata.category(sign) not in UNSEEN for sign in shown)
 
 
 def lower_text(text: str) -> str:
