@@ -1,7 +1,7 @@
 """Parsing of JSON bodies and queries, stricter than the libraries'."""
 
 from typing import Any, NoReturn
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import flask_smorest
 from flask import Request
@@ -32,8 +32,9 @@ class StrictParser(FlaskParser):
         """Return the query's parameters; only lists may have several values."""
         lists = {name for name, field in schema.fields.items() if isinstance(field, List)}
         try:
-            given = dict(req.args.lists())
-        except UnicodeDecodeError:  # of bytes that are not percent-encoded
+            # Not req.args, in which invalid UTF-8 would be the text "%FF".
+            given = parse_qs(req.query_string.decode(), keep_blank_values=True, errors="strict")
+        except UnicodeDecodeError:
             raise MalformedQuery("Query string must be percent-encoded UTF-8.") from None
         # Percent-encoding at most triples a query: only longer ones are encoded to be measured.
         if 3 * len(req.query_string) > QUERY_MAX and len(query_without_cursor(req)) > QUERY_MAX:
