@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -130,6 +131,26 @@ def test_the_errors_of_a_long_query_are_a_small_response(client: FlaskClient) ->
         response = client.get(url)
         assert response.status_code == 422
         assert len(response.get_json()["errors"]["query"]) == ERRORS_MAX + 1
+
+
+def test_a_view_takes_only_the_parameters_that_it_declares(
+    client: FlaskClient, routes: Callable[[Flask], list[tuple[str, str]]]
+) -> None:
+    path = client.post("/tasks", json=TASK).headers["Location"]
+    task = client.get(path).get_json()
+    found = set()
+    for method, route in routes(client.application):
+        url = route.replace("/tasks/1", path).format(owner="pallets", name="flask")
+        if method == "OPTIONS" or not url.startswith(("/tasks", "/repo", "/ch", "/ra", "/m")):
+            continue
+        body = {} if method == "PATCH" else TASK
+        response = client.open(f"{url}?x=1", method=method, json=body)
+        assert response.status_code == 422, (method, url)
+        found.add((method, route))
+    assert len(found) > 20
+    assert client.get(path).get_json() == task
+    for url in ("/health/live", "/health/ready"):
+        assert client.get(f"{url}?x=1").status_code == 200
 
 
 def distinct(number: int) -> str:

@@ -5,12 +5,12 @@ from typing import Any
 from ..tasks import bulk
 from .bulk_schemas import BulkPatchSchema, BulkQuerySchema, BulkSchema
 from .examples import BULK_EXAMPLE, BULK_PATCH_EXAMPLE
-from .failures import DATABASE, JSON_BODY, TOKEN, errors
+from .failures import DATABASE, JSON_BODY, REQUEST, errors
 from .parsing import Blueprint
 
 bulk_tasks = Blueprint("bulk", __name__, url_prefix="/tasks", description="Many tasks at once")
 
-BULK = (*TOKEN, *DATABASE, "malformed_query", "invalid_query", "unexpected_matches")
+BULK = (*REQUEST, *DATABASE, "unexpected_matches")
 MERGE_PATCH = {
     "content": {
         "application/merge-patch+json": {"schema": BulkPatchSchema, "example": BULK_PATCH_EXAMPLE}

@@ -9,7 +9,7 @@ from ..tasks import changes as history
 from .atom import feed
 from .change_schemas import ChangeSchema, ChangesQuerySchema, FeedQuerySchema, StarsSchema
 from .examples import CHANGE_EXAMPLE, STARS_EXAMPLE
-from .failures import DATABASE, TOKEN, errors
+from .failures import DATABASE, REQUEST, errors
 from .parsing import Blueprint, query_without_cursor
 from .tasks import json_response, list_headers
 
@@ -17,13 +17,12 @@ changes = Blueprint("changes", __name__, description="Changes on GitHub")
 
 ATOM = "application/atom+xml"
 FEED_EXAMPLE = feed([CHANGE_EXAMPLE], "http://127.0.0.1:8000/changes.atom", "github.com").decode()
-QUERY = (*TOKEN, *DATABASE, "malformed_query", "invalid_query")
 
 
 @changes.route("/changes", methods=["GET"])
 @changes.arguments(ChangesQuerySchema(), location="query")
 @changes.response(200, ChangeSchema(many=True), example=[CHANGE_EXAMPLE], headers={"Link": "Link"})
-@errors(*QUERY)
+@errors(*REQUEST, *DATABASE)
 def list_changes(query: dict[str, Any]) -> Response:
     """List changes on GitHub
 
@@ -37,7 +36,7 @@ def list_changes(query: dict[str, Any]) -> Response:
 @changes.route("/changes.atom", methods=["GET"])
 @changes.arguments(FeedQuerySchema(), location="query")
 @changes.response(200, {"type": "string"}, content_type=ATOM, example=FEED_EXAMPLE)
-@errors(*QUERY)
+@errors(*REQUEST, *DATABASE)
 def get_changes_feed(query: dict[str, Any]) -> Response:
     """Get the newest changes on GitHub as a feed
 
@@ -53,7 +52,7 @@ def get_changes_feed(query: dict[str, Any]) -> Response:
 
 @changes.route("/repositories/<owner>/<name>/stars", methods=["GET"])
 @changes.response(200, StarsSchema(many=True), example=STARS_EXAMPLE)
-@errors(*TOKEN, *DATABASE, "no_tasks_on_repository")
+@errors(*REQUEST, *DATABASE, "no_tasks_on_repository")
 def list_stars(owner: str, name: str) -> list[dict[str, Any]]:
     """List a repository's stars by day
 

@@ -9,7 +9,7 @@ from marshmallow import fields, post_load
 from ..tasks import counts
 from ..tasks.counts import By
 from .examples import COUNTS_EXAMPLE
-from .failures import DATABASE, TOKEN, errors
+from .failures import DATABASE, REQUEST, errors
 from .fields import IsoDate, doc, one_of
 from .filters import FilterSchema, parse_filters
 from .parsing import Blueprint
@@ -39,7 +39,7 @@ class CountsQuerySchema(FilterSchema):  # type: ignore[misc, valid-type]
 @task_counts.route("/counts", methods=["GET"])
 @task_counts.arguments(CountsQuerySchema(), location="query")
 @task_counts.response(200, COUNTS, example=COUNTS_EXAMPLE)
-@errors(*TOKEN, *DATABASE, "malformed_query", "invalid_query", "search_too_broad")
+@errors(*REQUEST, *DATABASE, "search_too_broad")
 def count_tasks(query: dict[str, Any]) -> Response:
     """Count tasks
 

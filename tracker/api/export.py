@@ -17,7 +17,7 @@ from ..errors import TrackerError
 from ..tasks.export import export_batches
 from ..tasks.spreadsheet import COLUMNS, to_row, write_rows
 from .examples import CSV_EXAMPLE, JSONL_EXAMPLE
-from .failures import DATABASE, TOKEN, errors
+from .failures import DATABASE, REQUEST, errors
 from .fields import doc
 from .filters import FilterSchema, parse_filters
 from .parsing import Blueprint
@@ -72,7 +72,7 @@ class ExportQuerySchema(FilterSchema):  # type: ignore[misc, valid-type]
 @export.route("/export", methods=["GET"])
 @export.arguments(ExportQuerySchema(), location="query")
 @export.doc(responses={200: FILE})
-@errors(*TOKEN, *DATABASE, "malformed_query", "invalid_query", "too_many_exports")
+@errors(*REQUEST, *DATABASE, "too_many_exports")
 def export_tasks(query: dict[str, Any]) -> Response:
     """Export tasks
 

@@ -210,9 +210,15 @@ FAILURE_HEADERS: dict[int | str, str] = {
 
 # Failures of operations of one kind.
 EVERY = ("malformed_request", "cross_site_request", "internal_error")
-TOKEN = ("host_not_trusted", "token_missing", "token_wrong")
+REQUEST = (  # not of health checks
+    "host_not_trusted",
+    "token_missing",
+    "token_wrong",
+    "malformed_query",
+    "invalid_query",
+)
 DATABASE = ("database_unavailable", "database_schema_outdated")
-TASK = (*TOKEN, *DATABASE, "task_not_found")
+TASK = (*REQUEST, *DATABASE, "task_not_found")
 CONDITION = ("precondition_failed", "invalid_if_match")
 JSON_BODY = ("malformed_json", "body_too_large", "invalid_body")
 GITHUB = ("github_failed", "github_token_rejected", "github_rate_limited", "github_timeout")

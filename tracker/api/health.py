@@ -1,11 +1,13 @@
 """Health checks."""
 
+from flask_smorest import Blueprint
+
 from ..tasks import service
 from .examples import HEALTH_EXAMPLE
 from .failures import DATABASE, errors
-from .parsing import Blueprint
 from .schemas import HealthSchema
 
+# Not our strict Blueprint: load balancers add parameters of their own.
 health = Blueprint("health", __name__, url_prefix="/health", description="Health checks")
 
 

@@ -12,7 +12,7 @@ from ..tasks import importing
 from ..tasks.formats import read_records
 from ..tasks.json_arrays import MalformedArray
 from .examples import IMPORT_EXAMPLE, IMPORTED_EXAMPLE
-from .failures import DATABASE, TOKEN, errors
+from .failures import DATABASE, REQUEST, errors
 from .import_failures import FILE_WANTED, IMPORT, IMPORT_MAX, IMPORT_MAX_TEXT, TOO_LARGE
 from .import_schemas import ImportErrorSchema, ImportQuerySchema, ImportSchema, RestoreLoader
 from .parsing import TOO_SHORT, Blueprint, first_errors
@@ -44,7 +44,7 @@ REFUSED = {422: {"content": {"application/json": {"schema": ImportErrorSchema}}}
 @imports.arguments(ImportQuerySchema(), location="query")
 @imports.response(200, ImportSchema, example=IMPORTED_EXAMPLE)
 @imports.doc(requestBody=BODY, responses=REFUSED)
-@errors(*TOKEN, *DATABASE, *IMPORT, "malformed_query", "invalid_query")
+@errors(*REQUEST, *DATABASE, *IMPORT)
 def import_tasks(query: dict[str, Any]) -> importing.Outcome:
     """Import tasks
 

@@ -19,7 +19,7 @@ from ..metrics import (
     sample_from,
 )
 from .examples import METRICS_EXAMPLE
-from .failures import TOKEN, errors
+from .failures import REQUEST, errors
 from .parsing import Blueprint
 from .tasks import github
 
@@ -31,7 +31,7 @@ OTHER = "other"  # the label of an unknown method or path: anyone can send any n
 
 @metrics.route("/metrics", methods=["GET"])
 @metrics.response(200, {"type": "string"}, content_type="text/plain", example=METRICS_EXAMPLE)
-@errors(*TOKEN)
+@errors(*REQUEST)
 def get_metrics() -> Response:
     """Get the service's metrics for Prometheus
 

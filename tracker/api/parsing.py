@@ -60,9 +60,34 @@ class StrictParser(FlaskParser):
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """A flask-smorest blueprint that parses requests strictly."""
+    """A flask-smorest blueprint that parses requests strictly.
+
+    A view without a schema for its query takes no parameter.
+    """
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Any:
+        """Return the decorator that parses a part of the request with a schema."""
+        decorate = super().arguments(schema, location=location, **options)
+
+        def decorated(view: Any) -> Any:
+            view = decorate(view)
+            view.takes_query = location == "query" or getattr(view, "takes_query", False)
+            return view
+
+        return decorated
+
+    def route(self, rule: str, **options: Any) -> Any:
+        """Return the decorator that registers a view."""
+        register = super().route(rule, **options)
+
+        def registered(view: Any) -> Any:
+            if not getattr(view, "takes_query", False):
+                view = self.arguments(Schema(), location="query", as_kwargs=True)(view)
+            return register(view)
+
+        return registered
 
 
 def query_without_cursor(req: Request) -> str:

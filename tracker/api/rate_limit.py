@@ -6,7 +6,7 @@ from flask import Response, jsonify
 from marshmallow import Schema, fields
 
 from .examples import RATE_LIMIT_EXAMPLE
-from .failures import GITHUB, TOKEN, errors
+from .failures import GITHUB, REQUEST, errors
 from .fields import QueryBoolean, doc
 from .parsing import Blueprint
 from .schemas import ResponseSchema
@@ -42,7 +42,7 @@ NULLABLE: Any = {"anyOf": [RateLimitSchema, {"type": "null"}]}
 @rate_limit.route("/rate-limit", methods=["GET"])
 @rate_limit.arguments(RateLimitQuerySchema(), location="query")
 @rate_limit.response(200, NULLABLE, example=RATE_LIMIT_EXAMPLE)
-@errors(*TOKEN, *GITHUB, "malformed_query", "invalid_query")
+@errors(*REQUEST, *GITHUB)
 def get_rate_limit(query: dict[str, Any]) -> Response:
     """Get GitHub's rate limit
 

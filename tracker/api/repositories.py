@@ -12,7 +12,7 @@ from ..tasks.repository_filters import DEFAULT_SORT, REPOSITORY_FILTERS, SORTS
 from ..tasks.repository_pages import RepositoryCursor
 from ..tasks.repository_rows import FIELDS
 from .examples import REPOSITORY_EXAMPLE
-from .failures import DATABASE, GITHUB, TOKEN, errors
+from .failures import DATABASE, GITHUB, REQUEST, errors
 from .fields import QueryInteger, doc
 from .filters import filter_field
 from .parsing import Blueprint
@@ -25,7 +25,7 @@ repositories = Blueprint(
 )
 
 LINK = {"Link": "Link"}
-REPOSITORY = (*TOKEN, *DATABASE, "no_tasks_on_repository")
+REPOSITORY = (*REQUEST, *DATABASE, "no_tasks_on_repository")
 
 FilterSchema = Schema.from_dict(
     {name: filter_field(declared) for name, declared in REPOSITORY_FILTERS.items()},
@@ -84,7 +84,7 @@ RepositorySchema = ResponseSchema.from_dict(
 @repositories.route("", methods=["GET"])
 @repositories.arguments(RepositoryQuerySchema(), location="query")
 @repositories.response(200, RepositorySchema(many=True), example=[REPOSITORY_EXAMPLE], headers=LINK)
-@errors(*TOKEN, *DATABASE, "malformed_query", "invalid_query")
+@errors(*REQUEST, *DATABASE)
 def list_repositories(query: dict[str, Any]) -> Response:
     """List repositories
 

@@ -16,7 +16,7 @@ from ..github.client import GitHubClient
 from ..tasks import lists, loader, repositories, service
 from ..tasks.pagination import Page
 from .examples import EXAMPLE, PATCH_EXAMPLE, PATCHED_EXAMPLE, TASK_EXAMPLE
-from .failures import CONDITION, DATABASE, GITHUB, JSON_BODY, TASK, TOKEN, errors
+from .failures import CONDITION, DATABASE, GITHUB, JSON_BODY, REQUEST, TASK, errors
 from .parsing import Blueprint
 from .schemas import (
     CreateHeadersSchema,
@@ -78,7 +78,7 @@ class TaskIdConverter(IntegerConverter):
 @tasks.route("", methods=["GET"])
 @tasks.arguments(ListQuerySchema(), location="query")
 @tasks.response(200, TaskSchema(many=True), example=[TASK_EXAMPLE], headers=LIST_HEADERS)
-@errors(*TOKEN, *DATABASE, "malformed_query", "invalid_query", "search_too_broad")
+@errors(*REQUEST, *DATABASE, "search_too_broad")
 def list_tasks(query: dict[str, Any]) -> Response:
     """List tasks
 
@@ -95,13 +95,11 @@ def list_tasks(query: dict[str, Any]) -> Response:
 @tasks.arguments(CreateHeadersSchema(), location="headers")
 @tasks.response(201, TaskSchema, example=TASK_EXAMPLE, headers=CREATE_HEADERS)
 @errors(
-    *TOKEN,
+    *REQUEST,
     *JSON_BODY,
     *GITHUB,
     *DATABASE,
     "media_type_not_supported",
-    "malformed_query",
-    "invalid_query",
     "created_task_deleted",
     "repository_not_found",
     "idempotency_key_reused",
