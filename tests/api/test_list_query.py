@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote_from_bytes, urlencode
 
@@ -74,6 +75,48 @@ def test_an_invalid_parameter_is_422_and_named(client: FlaskClient, query: str, 
     assert all(isinstance(message, str) for message in errors[field])
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "message"),
+    [
+        ("/tasks", "foo=1", "Unknown parameter."),
+        ("/tasks/1", "foo=1", "Unknown parameter."),
+        ("/repositories", "foo=1", "Unknown parameter."),
+        ("/changes", "foo=1", "Unknown parameter."),
+        ("/rate-limit", "foo=1", "Unknown parameter."),
+        ("/tasks", "limit=-1", "Must be a whole number from 1 to 100."),
+        ("/tasks", "limit=101", "Must be a whole number from 1 to 100."),
+        ("/tasks", "archived=1", "Must be true or false."),
+        ("/tasks", "total=1", "Must be true or false."),
+        ("/rate-limit", "ask=1", "Must be true or false."),
+        ("/tasks", "owner=%25", "Must be 1 to 39 letters, digits, - or _."),
+        ("/tasks", "topic=", "Must be 1 to 50 letters, digits or -."),
+        ("/tasks", "language=", "Must be 1 to 40 ASCII characters."),
+        ("/tasks", "license=a_b", "Must be 1 to 40 letters, digits, ., + or -."),
+        ("/tasks", "created_after=soon", "Must be a time such as 2030-01-31T09:30:00Z."),
+        (
+            "/tasks",
+            "created_after=2030-01-01T00:00:00+02:00",
+            "Must be a time such as 2030-01-31T09:30:00Z. In a URL, write + as %2B.",
+        ),
+    ],
+)
+def test_the_message_says_which_values_a_parameter_takes(
+    client: FlaskClient, path: str, query: str, message: str
+) -> None:
+    response = client.get(f"{path}?{query}")
+    name = query.partition("=")[0]
+    assert response.get_json()["errors"] == {"query": {name: [message]}}
+
+
+@pytest.mark.parametrize("fraction", ["", ".5", ".50", ".5000", ".500000", ".500000999"])
+def test_a_time_may_have_any_fraction_of_a_second(client: FlaskClient, fraction: str) -> None:
+    loaded = ListQuerySchema().load({"created_after": f"2030-01-31T09:30:00{fraction}Z"})
+    microsecond = 500_000 if fraction else 0
+    expected = datetime(2030, 1, 31, 9, 30, 0, microsecond, timezone.utc)
+    assert loaded["filters"]["created_after"] == expected
+    assert client.get(f"/tasks?created_after=2030-01-31T09:30:00{fraction}z").status_code == 200
+
+
 def test_a_list_of_values_has_each_error_once(client: FlaskClient) -> None:
     response = client.get("/tasks?status=closed&status=open&status=shut&priority=urgent")
     assert response.get_json()["errors"]["query"] == {
@@ -137,7 +180,8 @@ def test_a_query_over_its_limit_is_422(client: FlaskClient, letter: str) -> None
     assert fits.status_code == 200
     response = client.get(f"/tasks?{tag}{letter * (padding + 1)}")
     assert response.status_code == 422
-    assert "16,384 bytes" in str(response.get_json()["errors"]["query"])
+    message = "Query exceeds the limit of 16,384 bytes."
+    assert response.get_json()["errors"] == {"query": {"_schema": [message]}}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load, pre_load, validate
+from marshmallow import ValidationError, fields, post_load, pre_load
 
 from .fields import QueryInteger, Tags, doc
 from .filters import FilterSchema, parse_filters
@@ -15,7 +15,8 @@ class BulkQuerySchema(FilterSchema):  # type: ignore[misc, valid-type]
     """Filters of a change of many tasks: those of a list, of which at least one is required."""
 
     expect = QueryInteger(
-        validate=validate.Range(min=0, max=EXPECT_MAX),
+        0,
+        EXPECT_MAX,
         **doc("Change nothing (412) unless the filters select this number of tasks."),
     )
 

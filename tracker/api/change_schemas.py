@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load
 
 from ..database.changes import Change, ChangeKind, StarCount
 from ..tasks.changes import COLUMNS, SORT
 from ..tasks.pagination import Cursor
 from .fields import QueryInteger, Repeated, RepositoryName, Time, doc, one_of
+from .parsing import QuerySchema
 from .schemas import LIMIT_MAX, ResponseSchema, response_field
 
 
-class FeedQuerySchema(Schema):
+class FeedQuerySchema(QuerySchema):
     """Filters of the changes."""
 
     since = Time(**doc("Only changes that GitHub sent at this time or later."))
@@ -24,7 +25,8 @@ class FeedQuerySchema(Schema):
         **doc("Only changes of this kind. Repeat for any of several."),
     )
     limit = QueryInteger(
-        validate=validate.Range(min=1, max=LIMIT_MAX),
+        1,
+        LIMIT_MAX,
         load_default=30,
         **doc("Number of changes on a page."),
     )

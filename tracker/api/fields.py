@@ -17,8 +17,9 @@ from ..database.text import has_visible_character, lower_text
 from ..github.names import parse_repository
 
 COMPOSED_MAX = 4  # characters that become one in NFC, at most
-# Python 3.10 parses fractions of a second of three or six digits only.
-TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?(Z|[+-]\d\d:\d\d)"
+TIME = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)
 
 
 def one_of(choices: Iterable[Enum]) -> Any:
@@ -95,8 +96,8 @@ class Repeated(BoundedList):
 class FullMatch(validate.Regexp):
     """Validator that a pattern matches the whole text: Python's `$` allows one more newline."""
 
-    def __init__(self, pattern: str) -> None:
-        super().__init__(f"^{pattern}$", error=f"Must match {pattern}.")
+    def __init__(self, pattern: str, error: str) -> None:
+        super().__init__(f"^{pattern}$", error=error)
         self._pattern = re.compile(pattern)
 
     def __call__(self, value: str) -> str:  # type: ignore[override]
@@ -135,14 +136,19 @@ class IsoDate(fields.Date):
 
 
 class Time(fields.DateTime):
-    """A time as RFC 3339 has it, in any time zone; the value is in UTC."""
+    """A time as RFC 3339 has it, in any time zone; the value is in UTC, to the microsecond."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
-        if not isinstance(value, str) or not re.fullmatch(TIME, value, re.ASCII | re.IGNORECASE):
-            raise ValidationError("Must be a time such as 2030-01-31T09:30:00Z.")
+        if not isinstance(value, str) or not (found := TIME.fullmatch(value)):
+            hint = ""
+            if isinstance(value, str) and TIME.fullmatch(value.replace(" ", "+")):
+                hint = " In a URL, write + as %2B."
+            raise ValidationError(f"Must be a time such as 2030-01-31T09:30:00Z.{hint}")
+        second, fraction, zone = found.groups()
+        # Python 3.10 parses fractions of three or six digits only.
+        text = second + (fraction or ".")[:7].ljust(7, "0") + zone.upper().replace("Z", "+00:00")
         try:
-            time = datetime.fromisoformat(re.sub(r"Z$", "+00:00", value.upper()))
-            return time.astimezone(timezone.utc)
+            return datetime.fromisoformat(text).astimezone(timezone.utc)
         except (ValueError, OverflowError):
             raise ValidationError("This time does not exist.") from None
 
@@ -161,6 +167,8 @@ class RepositoryName(fields.String):
 class QueryBoolean(fields.Boolean):
     """`true` or `false` in a URL, in any letter case."""
 
+    default_error_messages = {"invalid": "Must be true or false."}
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(truthy={"true"}, falsy={"false"}, **kwargs)
 
@@ -171,7 +179,11 @@ class QueryBoolean(fields.Boolean):
 class QueryInteger(fields.Integer):
     """A whole number in a URL, in ASCII digits."""
 
+    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+        self._error = f"Must be a whole number from {low:,} to {high:,}."
+        super().__init__(validate=validate.Range(low, high, error=self._error), **kwargs)
+
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         if not re.fullmatch("[0-9]{1,18}", value):
-            raise ValidationError("Not a valid integer.")
+            raise ValidationError(self._error)
         return super()._deserialize(value, *args, **kwargs)

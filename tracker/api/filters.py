@@ -5,7 +5,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import ValidationError, fields
 
 from ..database.models import TAG_MAX
 from ..github.names import RepositoryReference
@@ -21,8 +21,15 @@ from .fields import (
     doc,
     one_of,
 )
+from .parsing import QuerySchema
 
 SEARCH_MAX = 200  # characters
+FORMS = {
+    Kind.OWNER: "Must be 1 to 39 letters, digits, - or _.",
+    Kind.TOPIC: "Must be 1 to 50 letters, digits or -.",
+    Kind.LANGUAGE: "Must be 1 to 40 ASCII characters.",
+    Kind.LICENSE: "Must be 1 to 40 letters, digits, ., + or -.",
+}
 FIELDS: dict[type, type[fields.Field[Any]]] = {
     bool: QueryBoolean,
     date: IsoDate,
@@ -45,7 +52,7 @@ def filter_field(declared: Filter) -> fields.Field[Any]:
     if kind is Kind.SEARCH:
         return Text(max_length=SEARCH_MAX, **options)
     if isinstance(kind, Kind):
-        return fields.String(validate=FullMatch(kind.value), **options)
+        return fields.String(validate=FullMatch(kind.value, FORMS[kind]), **options)
     if issubclass(kind, Enum):
         return fields.String(validate=one_of(kind), **options)
     return FIELDS[kind](**options)
@@ -66,6 +73,6 @@ def parse_filters(data: dict[str, Any]) -> dict[str, Any]:
     return filters
 
 
-FilterSchema = Schema.from_dict(
+FilterSchema = QuerySchema.from_dict(
     {name: filter_field(declared) for name, declared in FILTERS.items()}, name="FilterSchema"
 )

@@ -11,6 +11,7 @@ from ..tasks.formats import Format
 from ..tasks.repositories import COLUMNS
 from .error_handlers import ErrorSchema
 from .fields import QueryBoolean, Time, doc, one_of
+from .parsing import QuerySchema
 from .schemas import ResponseSchema, TaskInputSchema
 
 ID_MAX = 2**53 - 1  # JavaScript knows no larger numbers exactly
@@ -26,7 +27,7 @@ GITHUB = {
 FOUND = GITHUB.keys() - {"repository"}  # columns that are null until GitHub has been asked
 
 
-class ImportQuerySchema(Schema):
+class ImportQuerySchema(QuerySchema):
     """Options of an import."""
 
     format = fields.String(

@@ -38,7 +38,8 @@ class StrictParser(FlaskParser):
             raise MalformedQuery("Query string must be percent-encoded UTF-8.") from None
         # Percent-encoding at most triples a query: only longer ones are encoded to be measured.
         if 3 * len(req.query_string) > QUERY_MAX and len(query_without_cursor(req)) > QUERY_MAX:
-            raise ValidationError(f"Query exceeds the limit of {QUERY_MAX:,} bytes.")
+            message = f"Query exceeds the limit of {QUERY_MAX:,} bytes."
+            raise ValidationError({"_schema": [message]})
         repeated = {name for name, values in given.items() if len(values) > 1} - lists
         if repeated:
             raise ValidationError({name: ["Must be given once."] for name in repeated})
@@ -57,6 +58,12 @@ class StrictParser(FlaskParser):
         """Abort with at most ERRORS_MAX errors."""
         error.messages = first_errors(error.messages_dict)
         super().handle_error(error, *args, **kwargs)
+
+
+class QuerySchema(Schema):
+    """Parameters of a query."""
+
+    error_messages = {"unknown": "Unknown parameter."}
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -84,7 +91,7 @@ class Blueprint(flask_smorest.Blueprint):
 
         def registered(view: Any) -> Any:
             if not getattr(view, "takes_query", False):
-                view = self.arguments(Schema(), location="query", as_kwargs=True)(view)
+                view = self.arguments(QuerySchema(), location="query", as_kwargs=True)(view)
             return register(view)
 
         return registered

@@ -3,19 +3,19 @@
 from typing import Any
 
 from flask import Response, jsonify
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from .examples import RATE_LIMIT_EXAMPLE
 from .failures import GITHUB, REQUEST, errors
 from .fields import QueryBoolean, doc
-from .parsing import Blueprint
+from .parsing import Blueprint, QuerySchema
 from .schemas import ResponseSchema
 from .tasks import github
 
 rate_limit = Blueprint("rate_limit", __name__, description="GitHub's rate limit")
 
 
-class RateLimitQuerySchema(Schema):
+class RateLimitQuerySchema(QuerySchema):
     """Options of the rate limit."""
 
     ask = QueryBoolean(

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from flask import Response, jsonify
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load, validate
 
 from ..database.models import Status
 from ..tasks import repository_pages
@@ -15,7 +15,7 @@ from .examples import REPOSITORY_EXAMPLE
 from .failures import DATABASE, GITHUB, REQUEST, errors
 from .fields import QueryInteger, doc
 from .filters import filter_field
-from .parsing import Blueprint
+from .parsing import Blueprint, QuerySchema
 from .schemas import LIMIT_MAX, ResponseSchema, response_field
 from .tasks import github
 from .urls import page_links
@@ -27,7 +27,7 @@ repositories = Blueprint(
 LINK = {"Link": "Link"}
 REPOSITORY = (*REQUEST, *DATABASE, "no_tasks_on_repository")
 
-FilterSchema = Schema.from_dict(
+FilterSchema = QuerySchema.from_dict(
     {name: filter_field(declared) for name, declared in REPOSITORY_FILTERS.items()},
     name="RepositoryFilterSchema",
 )
@@ -46,7 +46,8 @@ class RepositoryQuerySchema(FilterSchema):  # type: ignore[misc, valid-type]
         ),
     )
     limit = QueryInteger(
-        validate=validate.Range(min=1, max=LIMIT_MAX),
+        1,
+        LIMIT_MAX,
         load_default=30,
         **doc("Number of repositories on a page."),
     )

@@ -29,6 +29,7 @@ from ..tasks.pagination import Cursor
 from ..tasks.sorting import DEFAULT_SORT, SORTS
 from .fields import IsoDate, QueryBoolean, QueryInteger, RepositoryName, Tags, Text, doc, one_of
 from .filters import FilterSchema, parse_filters
+from .parsing import QuerySchema
 
 LIMIT_MAX = 100  # tasks on a page
 
@@ -99,7 +100,7 @@ class TaskPatchSchema(TaskInputSchema):
         field_obj.metadata = {k: v for k, v in field_obj.metadata.items() if k != "default"}
 
 
-class CreateQuerySchema(Schema):
+class CreateQuerySchema(QuerySchema):
     """Options of a creation."""
 
     metadata_optional = fields.String(
@@ -140,7 +141,8 @@ class ListQuerySchema(FilterSchema):  # type: ignore[misc, valid-type]
         ),
     )
     limit = QueryInteger(
-        validate=validate.Range(min=1, max=LIMIT_MAX),
+        1,
+        LIMIT_MAX,
         load_default=30,
         **doc("Number of tasks on a page."),
     )
