@@ -112,6 +112,15 @@ def test_an_unread_body_is_not_taken_for_a_request(one_worker: Service, chunked:
         assert status(read_response(client)) == 404
 
 
+MESSAGES = {
+    "headers_too_large": (
+        "Request has more than 100 headers, or one over 8 KiB; send fewer or shorter ones."
+    ),
+    "uri_too_long": "Request line exceeds the 18 KiB limit; send fewer parameters.",
+    "expectation_failed": "Expect takes 100-continue alone; send no other value.",
+}
+
+
 @pytest.mark.parametrize(
     ("reason", "head"),
     [
@@ -141,7 +150,7 @@ def test_a_malformed_request_gets_json_and_the_end(
             "code": status(response),
             "status": HTTPStatus(status(response)).phrase,
             "reason": reason,
-            "message": "Request could not be parsed.",
+            "message": MESSAGES.get(reason, "Request could not be parsed."),
         }
         while client.recv(1000):
             pass

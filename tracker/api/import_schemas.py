@@ -122,7 +122,7 @@ class RestoreLoader:
             ValidationError: a field is missing, unknown or invalid.
         """
         if not isinstance(task, dict):
-            raise ValidationError({"_schema": ["Invalid input type."]})
+            raise ValidationError({"_schema": [TaskInputSchema.error_messages["type"]]})
         if missing := [name for name in self._names if name not in task]:
             raise ValidationError({name: ["Missing data for required field."] for name in missing})
         errors: dict[str, Any] = {}

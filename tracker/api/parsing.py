@@ -21,6 +21,7 @@ QUERY_MAX = 16 * 1024
 TOO_SHORT = "Request body is shorter than its Content-Length."
 PATCH_TYPES = ("application/json", "application/merge-patch+json")
 ERRORS_MAX = 20  # in a response
+NOT_UTF_8 = "Request body must be UTF-8, without a byte order mark."
 
 
 class StrictParser(FlaskParser):
@@ -50,7 +51,13 @@ class StrictParser(FlaskParser):
         check_media_type(req)
         body = read_body(req)
         try:
-            return strict_json.loads(body.decode())
+            text = body.decode()
+        except UnicodeDecodeError:
+            raise MalformedJSON(NOT_UTF_8) from None
+        if text.startswith("\ufeff"):
+            raise MalformedJSON(NOT_UTF_8)
+        try:
+            return strict_json.loads(text)
         except ValueError as error:
             raise MalformedJSON(f"Request body is not valid JSON: {error}.") from None
 

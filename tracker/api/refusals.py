@@ -23,7 +23,12 @@ HTTP_REASONS = {
     501: "transfer_coding_not_supported",
 }
 
-
+# Messages for errors that gunicorn finds before it calls us.
+GUNICORN_MESSAGES = {
+    414: "Request line exceeds the 18 KiB limit; send fewer parameters.",
+    417: "Expect takes 100-continue alone; send no other value.",
+    431: "Request has more than 100 headers, or one over 8 KiB; send fewer or shorter ones.",
+}
 SCHEMES_CONTRADICT = (
     "Headers contradict each other about the scheme; the proxy must send one of "
     "X-Forwarded-Proto, X-Forwarded-Protocol and X-Forwarded-Ssl, once, and remove the others."
@@ -117,7 +122,9 @@ def http_reason(status: int) -> str:
 def gunicorn_error(status: HTTPStatus, error: BaseException) -> dict[str, Any]:
     """Return the JSON of an error that gunicorn found in a request before it called us."""
     reason = http_reason(status)
-    message = "Request could not be parsed." if status < 500 else status.description
+    message = GUNICORN_MESSAGES.get(status) or (
+        "Request could not be parsed." if status < 500 else status.description
+    )
     if isinstance(error, InvalidSchemeHeaders):
         reason, message = SchemesContradict.reason, SCHEMES_CONTRADICT
     return {"code": status, "status": status.phrase, "reason": reason, "message": message}

@@ -40,6 +40,8 @@ class TaskInputSchema(Schema):
     class Meta:
         unknown = RAISE
 
+    error_messages = {"type": "Must be a JSON object."}
+
     title = Text(
         max_length=TITLE_MAX,
         trim=True,
