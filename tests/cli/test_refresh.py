@@ -98,7 +98,7 @@ def test_a_repository_that_fails_does_not_keep_the_others(tracker: Tracker) -> N
     tracker("import", "-", typed="faults/503 One\npytest-dev/pytest Two\n")
     done = tracker("refresh", "--pending")
     assert done.returncode == 1
-    assert "faults/503: GitHub failed with status 503." in done.stderr
+    assert "faults/503: GitHub failed with status 503; try again later." in done.stderr
     assert done.stderr.endswith("1 repository refreshed, 1 failed.\n")
 
 

@@ -112,7 +112,7 @@ def test_no_failure_is_cached(github: GitHub, settings: Settings, storage: SQLit
     assert client.repository(FLASK).stars == 70000
 
 
-GONE = "does not exist on GitHub, or is private and not visible to our token."
+GONE = "does not exist on GitHub, or is private and needs a token; set GITHUB_TOKEN."
 NO_JSON = "without GitHub's JSON; check that URL, and any proxy in between."
 
 
@@ -130,7 +130,7 @@ NO_JSON = "without GitHub's JSON; check that URL, and any proxy in between."
         ),
         ("403-html", f"GITHUB_API_BASE sent status 403 {NO_JSON}"),
         ("404-not-api", f"GITHUB_API_BASE sent status 404 {NO_JSON}"),
-        ("500", "GitHub failed with status 500."),
+        ("500", "GitHub failed with status 500; try again later."),
         ("418", "GitHub sent an unusable response: status 418."),
         ("closed", "GitHub can't be reached."),
         ("html", f"{UNUSABLE}: the body is no JSON object; check GITHUB_API_BASE, {PROXY}."),
@@ -156,6 +156,12 @@ def test_an_error_says_what_failed(client: GitHubClient, name: str, message: str
     [
         ("401", None, "GitHub requires a token; set GITHUB_TOKEN."),
         ("401", "s3cret", "GitHub rejected our token; check GITHUB_TOKEN."),
+        ("404", None, f"faults/404 {GONE}"),
+        (
+            "404",
+            "s3cret",
+            "faults/404 does not exist on GitHub, or is private and not visible to our token.",
+        ),
         ("429-limit", None, f"{LIMITED} A GITHUB_TOKEN raises the hourly limit."),
         ("429-limit", "s3cret", LIMITED),
     ],
@@ -191,5 +197,5 @@ def test_the_use_of_a_stale_response_is_logged(
     [record] = caplog.records
     assert record.getMessage() == (
         f"Using a stale response for {github.url}/repos/{FLASK}: "
-        "GitHubFailed: GitHub failed with status 503."
+        "GitHubFailed: GitHub failed with status 503; try again later."
     )

@@ -34,7 +34,10 @@ def test_a_refresh_of_old_metadata_waits_at_the_limit(
     expect(page.get_by_role("progressbar")).to_be_visible()
     toast(page, "It goes on at ")
     live_github.remaining, live_github.reset = before
-    toast(page, "Refreshed 2 of 3 from GitHub. faults/503: GitHub failed with status 503.")
+    toast(
+        page,
+        "Refreshed 2 of 3 from GitHub. faults/503: GitHub failed with status 503; try again later.",
+    )
     expect(page.locator("tbody tr", has_text="moby/moby")).to_contain_text("Go")
     assert focused(page) != "BODY"
 

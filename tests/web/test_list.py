@@ -121,7 +121,7 @@ def test_a_line_has_a_repository_and_a_title(
         ("pallets/flask x due:someday", 422, "&#39;someday&#39; is no date"),
         ("pallets/flask " + "x" * 201, 422, "title: Length must be between 1 and 200."),
         ("pallets/none x", 422, "pallets/none"),
-        ("faults/503 x", 502, "GitHub failed with status 503."),
+        ("faults/503 x", 502, "GitHub failed with status 503; try again later."),
     ],
 )
 def test_a_refused_line_is_kept_with_the_reason(

@@ -98,7 +98,7 @@ FAILURES = {
     "created_task_deleted": Failure(
         kinds.TaskNotFound,
         "An earlier request with the Idempotency-Key created a task, which has been deleted.",
-        "Task 1 does not exist: it was created with this key, and deleted.",
+        "Task 1 does not exist: it was created with this key, and deleted; use a new key.",
     ),
     "precondition_failed": Failure(
         kinds.PreconditionFailed,
@@ -152,7 +152,8 @@ FAILURES = {
     "repository_not_found": Failure(
         kinds.RepositoryUnavailable,
         "The repository is not on GitHub, is not visible to the service's token, or is blocked.",
-        "nobody/nothing does not exist on GitHub, or is private and not visible to our token.",
+        "nobody/nothing does not exist on GitHub, or is private and needs a token; "
+        "set GITHUB_TOKEN.",
     ),
     "idempotency_key_reused": Failure(
         kinds.IdempotencyKeyReused,
@@ -165,7 +166,7 @@ FAILURES = {
     "github_failed": Failure(
         kinds.GitHubFailed,
         "GitHub cannot be reached, failed, or sent an unusable response.",
-        "GitHub failed with status 503.",
+        "GitHub failed with status 503; try again later.",
     ),
     "github_token_rejected": Failure(
         kinds.GitHubTokenRejected,

@@ -44,7 +44,7 @@ def check_usable(response: requests.Response) -> None:
     """
     status = response.status_code
     if status >= 500:
-        raise GitHubFailed(f"GitHub failed with status {status}.")
+        raise GitHubFailed(f"GitHub failed with status {status}; try again later.")
     if status not in (200, *REDIRECTS, *REFUSALS):
         raise GitHubResponseUnusable(f"GitHub sent an unusable response: status {status}.")
 
@@ -70,9 +70,8 @@ def refusal(response: requests.Response, name: str, *, has_token: bool) -> GitHu
         if "repository" in said.lower():
             return RepositoryForbidden(f"GitHub forbids access to {name}: {said}")
         return GitHubTokenRejected(f"GitHub refused our request: {said}")
-    return RepositoryUnavailable(
-        f"{name} does not exist on GitHub, or is private and not visible to our token."
-    )
+    reason = "not visible to our token" if has_token else "needs a token; set GITHUB_TOKEN"
+    return RepositoryUnavailable(f"{name} does not exist on GitHub, or is private and {reason}.")
 
 
 def not_github(response: requests.Response) -> GitHubResponseUnusable:

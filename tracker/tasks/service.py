@@ -53,7 +53,7 @@ def create_task(
     if isinstance(lease, int):
         task = loader.load(lease)
         if task is None:
-            raise TaskNotFound(lease, ": it was created with this key, and deleted")
+            raise TaskNotFound(lease, ": it was created with this key, and deleted; use a new key")
         return task, True
     try:
         with idempotency.renewed(lease):
