@@ -44,8 +44,23 @@ def test_other_names_are_400_on_any_host(client_with: ClientWith, address: str, 
     for host in ELSEWHERE:
         response = client.get(path, headers={"Host": host})
         assert response.status_code == 400, host
-        message = response.get_json()["message"]
-        assert message.startswith(f'Host "{host}" is not trusted; add it to TRUSTED_HOSTS')
+        assert response.get_json()["message"].startswith(f'Host "{host}" is not ')
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("evil.example", "is not trusted; add it to TRUSTED_HOSTS"),
+        ("evil.example:80", 'is not trusted; add "evil.example" to TRUSTED_HOSTS'),
+        ("a b", "is not a host name; send the name of this service."),
+        ("", "is not a host name; send the name of this service."),
+    ],
+)
+def test_an_untrusted_host_is_named_as_the_setting_takes_it(
+    client: FlaskClient, host: str, message: str
+) -> None:
+    response = client.get("/tasks", headers={"Host": host})
+    assert response.get_json()["message"].startswith(f'Host "{host}" {message}')
 
 
 def test_an_untrusted_host_is_shown_escaped_and_cut(client: FlaskClient) -> None:

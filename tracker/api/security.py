@@ -47,10 +47,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         host = request.environ.get("HTTP_HOST", "")
         # A health check may send any name, such as a container's, and reveals nothing.
         if request.blueprint != "health" and not host_is_trusted(host):
-            raise HostNotTrusted(
-                f"Host {json.dumps(host[:HOST_SHOWN_MAX])} is not trusted; add it to "
-                "TRUSTED_HOSTS, or configure the proxy to send the client's Host."
-            )
+            raise HostNotTrusted(untrusted(host))
         check_site()
         if settings.api_token and not is_public():
             check_login(settings.api_tokens)
@@ -98,6 +95,18 @@ class HostCheck:
         return _is_address(name) or any(
             name == host or (host[0] == "." and f".{name}".endswith(host)) for host in self._hosts
         )
+
+
+def untrusted(header: str) -> str:
+    """Return the message for a Host header that names no trusted host."""
+    shown = json.dumps(header[:HOST_SHOWN_MAX])
+    if not (found := HOST.fullmatch(header)):
+        return f"Host {shown} is not a host name; send the name of this service."
+    added = f'"{found[1][:HOST_SHOWN_MAX]}"' if found[2] else "it"  # without the port
+    return (
+        f"Host {shown} is not trusted; add {added} to TRUSTED_HOSTS, "
+        "or configure the proxy to send the client's Host."
+    )
 
 
 def _is_address(name: str) -> bool:
