@@ -13,6 +13,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import atexit
+import errno
 import gc
 import math
 import os
@@ -154,7 +155,7 @@ def when_ready(server: Any) -> None:
 
 
 def listen(server: Any) -> list[Any]:
-    """Listen on our addresses; exit if another program uses one.
+    """Listen on our addresses; exit if that is not possible.
 
     gunicorn would do it only after the database has started, and would retry for 5 seconds. It
     keeps listeners that it has:
@@ -170,8 +171,9 @@ def listen(server: Any) -> list[Any]:
         try:
             listeners.append(kind((name, port), server.cfg, server.log))
         except OSError as error:
+            used = error.errno == errno.EADDRINUSE
+            remedy = "stop the program that uses it, or " if used else ""
             sys.exit(
-                f"error: can't listen on {name}:{port} ({error.strerror}); "
-                "stop the program that uses it, or set HOST or PORT"
+                f"error: can't listen on {name}:{port} ({error.strerror}); {remedy}set HOST or PORT"
             )
     return listeners

@@ -85,6 +85,8 @@ def test_a_valid_value_is_accepted(name: str, text: str, value: object) -> None:
         ("GITHUB_CACHE_TTL", "604801"),
         ("GITHUB_CACHE_TTL", "1e3"),
         ("HOST", "bad host"),
+        ("HOST", "127.0.0.1:80"),
+        ("HOST", "localhost:80"),
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PORT", "٨٠٠٠"),

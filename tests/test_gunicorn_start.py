@@ -43,8 +43,15 @@ def test_a_port_in_use_stops_the_start_at_once(
         done = run(command, {**embedded_environment, "PORT": str(free_port() if words else taken)})
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if "Starting gunicorn" not in line]
-    assert re.search(rf"can't listen on 127\.0\.0\.1:{taken} .* PORT$", line)
+    remedy = "stop the program that uses it, or set HOST or PORT"
+    assert re.search(rf"can't listen on 127\.0\.0\.1:{taken} .*; {remedy}$", line)
     assert not list(output.parent.glob("postgres*"))
+
+
+def test_a_host_that_is_none_is_not_a_program_that_uses_it(environment: dict[str, str]) -> None:
+    done = run(GUNICORN, {**environment, "HOST": "256.1.1.1", "PORT": str(free_port())})
+    assert done.returncode == 1
+    assert re.search(r"can't listen on 256\.1\.1\.1:\d+ \([^)]+\); set HOST or PORT$", done.stderr)
 
 
 def test_invalid_settings_stop_the_start_with_a_line_each(environment: dict[str, str]) -> None:

@@ -205,7 +205,7 @@ def _path(text: str) -> Path:
 
 
 def _host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._:-]+", text):
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", text):
         raise ValueError(f"takes a host name or an IP address to listen on, not {text!r}")
     return text
 
