@@ -123,6 +123,19 @@ def test_a_dump_replaces_no_file_unless_forced(run: Run, url: str, file: Path) -
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_dump_to_a_folder_says_that_it_is_one(run: Run, url: str, tmp_path: Path) -> None:
+    for force in ((), ("--force",)):
+        result = run("db", "dump", *force, str(tmp_path), database_url=url)
+        assert result.exit_code == 1
+        assert result.output == f"Error: {tmp_path} is a folder; name a file in it\n"
+
+
+def test_a_restore_looks_for_the_file_before_the_tasks(run: Run, url: str, file: Path) -> None:
+    result = run("db", "restore", str(file), database_url=url)
+    assert result.exit_code == 1
+    assert result.output == f"Error: {file} can't be read: No such file or directory\n"
+
+
 @pytest.mark.parametrize("missing", ["folder", "schema"])
 def test_a_dump_that_fails_leaves_no_file(run: Run, url: str, file: Path, missing: str) -> None:
     if missing == "folder":

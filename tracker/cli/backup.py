@@ -52,6 +52,7 @@ def dump(file: str, force: bool) -> None:
 def restore(file: str, replace: bool) -> None:
     """Restore the whole database from FILE, or change nothing."""
     settings, path = current_settings(), callers_path(file)
+    check_readable(path)
     with embedded.running(settings.embedded_folder):
         with migrations.locked(settings):
             if not replace:
@@ -66,6 +67,14 @@ def restore(file: str, replace: bool) -> None:
 def callers_path(file: str) -> Path:
     """Return the path of a file; a relative one starts where `tracker.py` was called."""
     return Path(os.environ.get("TRACKER_CWD", "")) / file
+
+
+def check_readable(path: Path) -> None:
+    """Raise TrackerError if the file can't be read."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise TrackerError(f"{path} can't be read: {error.strerror}") from error
 
 
 def check_empty(settings: Settings) -> None:
@@ -182,6 +191,8 @@ def new_file(path: Path, force: bool) -> Iterator[Path]:
     Raises:
         TrackerError: it exists, and `force` is false; or it can't be written.
     """
+    if path.is_dir():
+        raise TrackerError(f"{path} is a folder; name a file in it")
     if path.exists() and not force:
         raise TrackerError(f"{path} exists; use --force to overwrite it")
     try:
