@@ -31,6 +31,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("GITHUB_TIMEOUT", "0.1", 0.1),
         ("GITHUB_TIMEOUT", "300", 300.0),
         ("GITHUB_CACHE", "memory", None),
+        ("GITHUB_CACHE", "MEMORY", "memory"),
         ("GITHUB_CACHE", "redis://localhost:6379/1", None),
         ("GITHUB_CACHE", "cache/here.sqlite", str(ROOT / "cache/here.sqlite")),
         ("GITHUB_CACHE", "/var/cache/it", None),
@@ -46,6 +47,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("API_TOKEN", "correct-horse", None),
         ("API_TOKEN", "old, new", "old,new"),
         ("TRUSTED_HOSTS", "A.example, .b.example", ("a.example", ".b.example")),
+        ("TRUSTED_HOSTS", "tracker_web, .b_c.example", ("tracker_web", ".b_c.example")),
         ("TRUSTED_HOSTS", "[2001:db8::7]", ("2001:db8::7",)),
         ("LOG_LEVEL", "DEBUG", "debug"),
         ("LOG_FORMAT", "json", None),
@@ -66,7 +68,11 @@ def test_a_valid_value_is_accepted(name: str, text: str, value: object) -> None:
             ("DATABASE_URL", f"postgresql://me:{password}@host/tasks")
             for password in ("a@hunter2", "hunter2/a", "12/hunter2", "100%hunter2")
         ),
+        ("DATABASE_URL", "postgresql://127.0.0.1:99999/tasks"),
+        ("DATABASE_URL", "embedded:"),
+        ("DATABASE_REPLICA_URL", "embedded:zz"),
         ("GITHUB_API_BASE", "api.github.com"),
+        ("GITHUB_API_BASE", "https://h h"),
         ("GITHUB_API_BASE", "ftp://api.github.com"),
         ("GITHUB_API_BASE", "https://"),
         ("GITHUB_API_BASE", "https://[bad"),
@@ -81,6 +87,7 @@ def test_a_valid_value_is_accepted(name: str, text: str, value: object) -> None:
         ("GITHUB_TIMEOUT", "nan"),
         ("GITHUB_CACHE", "memcached://host"),
         ("GITHUB_CACHE", "redis://"),
+        ("GITHUB_CACHE", "redis://:hunter2@h:x"),
         ("GITHUB_CACHE_TTL", "0"),
         ("GITHUB_CACHE_TTL", "604801"),
         ("GITHUB_CACHE_TTL", "1e3"),
@@ -97,7 +104,7 @@ def test_a_valid_value_is_accepted(name: str, text: str, value: object) -> None:
         ("DATABASE_PREPARED_STATEMENTS", "maybe"),
         *(
             ("TRUSTED_HOSTS", text)
-            for text in ("a b", "http://a.example", "a.example:80", ",", "*")
+            for text in ("a b", "http://a.example", "a.example:80", ",", "*", ".", "..")
         ),
         *(
             ("API_TOKEN", text)
@@ -114,6 +121,20 @@ def test_an_invalid_value_is_one_line_without_secrets(name: str, text: str) -> N
     assert message.startswith(f"{name} takes ")
     assert "\n" not in message
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("foo=1", "takes no parameter foo in its URL"),
+        ("sslmode=require&foo=1&bar=2", "takes no parameter foo, bar in its URL"),
+        ("sslmode=%zz", "takes no parameter without a sound value in its URL"),
+        ("foo=1@host", "takes a PostgreSQL URL such as"),
+    ],
+)
+def test_an_unknown_parameter_of_the_database_url_is_named(query: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"^DATABASE_URL {message}"):
+        load_settings({"DATABASE_URL": f"postgresql://me:hunter2@host/tasks?{query}"})
 
 
 def test_no_secret_is_in_the_settings_repr() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from .addresses import is_complete, parse_api_base, parse_host, parse_hosts
 from .dotenv import Dotenv, own_environment, read_dotenv
 from .secret_files import FILE_NAMES, exposed, read_secret_files
 
@@ -138,18 +139,6 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _api_base(text: str) -> str:
-    message = "takes an http or https URL such as https://api.github.com"
-    try:
-        url = urlsplit(text)
-        valid = url.scheme in {"http", "https"} and url.hostname and url.port != 0
-    except ValueError:
-        valid = False
-    if not valid or url.query or url.fragment or url.username is not None:
-        raise ValueError(message)
-    return text.rstrip("/")
-
-
 def _token(text: str) -> str:
     # The message must not repeat it: a mistyped secret is still a secret.
     if not re.fullmatch(r"[!-~]+", text):
@@ -167,71 +156,61 @@ def _tokens(text: str) -> str:
 def _database_url(text: str) -> str:
     # The message must not repeat it: it may contain a password.
     if text.startswith(EMBEDDED):
+        if text == EMBEDDED:
+            raise ValueError(f"takes a folder after {EMBEDDED}")
         return EMBEDDED + str(_path(text.removeprefix(EMBEDDED)))
-    import psycopg2.extensions  # here: the command line reads the settings, and needs no database
-
-    try:
-        parameters = psycopg2.extensions.parse_dsn(text)
-    except psycopg2.ProgrammingError:
-        parameters = {}
-    if "dbname" not in parameters or ("://" in text and not _is_plausible(parameters)):
+    if is_complete(text):
+        return text
+    url, _, query = text.partition("?")
+    if "@" not in query and is_complete(url):  # so the password is not in the query
+        names = [name for name, _ in parse_qsl(query) if not is_complete(f"{url}?{name}=1")]
         raise ValueError(
-            "takes a PostgreSQL URL such as postgresql://user:password@host/database; "
-            "in its password, percent-encode the characters : / ? # @ %"
+            f"takes no parameter {', '.join(names) or 'without a sound value'} in its URL"
         )
-    return text
+    raise ValueError(
+        "takes a PostgreSQL URL such as postgresql://user:password@host/database; "
+        "in its password, percent-encode the characters : / ? # @ %"
+    )
 
 
-def _is_plausible(parameters: dict[str, str]) -> bool:
-    """Return whether no part of the password was parsed as the host, port or database.
-
-    libpq does so if the password contains `/` or `@`. PostgreSQL's errors would then show it.
-    """
-    ports = parameters.get("port", "").split(",")
-    names = parameters.get("host", "") + parameters["dbname"]
-    return "@" not in names and all(port.isdigit() or not port for port in ports)
+def _replica_url(text: str) -> str:
+    if text.startswith(EMBEDDED):
+        raise ValueError("takes the URL of a standby such as postgresql://host/database")
+    return _database_url(text)
 
 
 def _cache(text: str) -> str:
-    if text == "memory" or re.match(r"rediss?://.", text):
-        return text
-    if "://" in text:
+    if text.lower() == "memory":
+        return "memory"
+    if "://" not in text:
+        return str(_path(text))
+    try:
+        valid = re.match(r"rediss?://.", text) and urlsplit(text).port != 0
+    except ValueError:
+        valid = False
+    if not valid:
         raise ValueError("takes memory, a file's path, or a redis:// URL")
-    return str(_path(text))
+    return text
 
 
 def _path(text: str) -> Path:
     return ROOT / Path(text).expanduser()
 
 
-def _host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", text):
-        raise ValueError(f"takes a host name or an IP address to listen on, not {text!r}")
-    return text
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    sound = re.compile(r"\.?[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
-    if not names or not all(map(sound.fullmatch, names)):
-        raise ValueError("takes names such as tracker.example.com,.example.org, without a port")
-    return tuple(name.strip("[]").lower() for name in names)
-
-
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "DATABASE_URL": _database_url,
     "DATABASE_POOL_SIZE": _integer(1, 100),
     "DATABASE_PREPARED_STATEMENTS": _choice("on", "off"),
-    "DATABASE_REPLICA_URL": _database_url,
-    "GITHUB_API_BASE": _api_base,
+    "DATABASE_REPLICA_URL": _replica_url,
+    "GITHUB_API_BASE": parse_api_base,
     "GITHUB_TOKEN": _token,
     "GITHUB_TIMEOUT": _seconds,
     "GITHUB_CACHE": _cache,
     "GITHUB_CACHE_TTL": _integer(1, 604_800),
     "API_TOKEN": _tokens,
-    "HOST": _host,
+    "HOST": parse_host,
     "PORT": _integer(1, 65_535),
-    "TRUSTED_HOSTS": _hosts,
+    "TRUSTED_HOSTS": parse_hosts,
     "WEB_CONCURRENCY": _integer(1, 64),
     "LOG_LEVEL": _choice("debug", "info", "warning", "error"),
     "LOG_FORMAT": _choice("text", "json"),
