@@ -237,3 +237,19 @@ def test_a_field_that_many_tasks_cannot_take_is_refused(
     response = client.patch("/tasks?status=open", json=body)
     assert response.status_code == 422
     assert response.get_json()["errors"]["json"].keys() == named
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("PATCH", {"json": {"title": "x"}}), ("DELETE", {})]
+)
+def test_if_match_is_refused_with_a_hint_to_expect(
+    client: FlaskClient, method: str, options: dict[str, Any]
+) -> None:
+    path = client.post("/tasks", json={"title": "t", "repository": "git/git"}).location
+    task = client.get(path).get_json()
+    headers = {"If-Match": '"9"'}
+    response = client.open("/tasks?status=open", method=method, headers=headers, **options)
+    assert response.status_code == 422
+    message = "Is for one task; give the number of tasks as the parameter expect."
+    assert response.get_json()["errors"] == {"headers": {"If-Match": [message]}}
+    assert client.get(path).get_json() == task

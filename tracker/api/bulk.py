@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from flask import request
+from flask_smorest import abort
+
 from ..tasks import bulk
 from .bulk_schemas import BulkPatchSchema, BulkQuerySchema, BulkSchema
 from .examples import BULK_EXAMPLE, BULK_PATCH_EXAMPLE
@@ -30,6 +33,7 @@ def update_tasks(fields: dict[str, Any], query: dict[str, Any]) -> dict[str, int
     Every task that the filters select gets the change, or none of them does. At least one filter
     is required. A task that has the values already is not changed.
     """
+    refuse_if_match()
     return bulk.update_tasks(**query, fields=fields)._asdict()
 
 
@@ -43,4 +47,12 @@ def delete_tasks(query: dict[str, Any]) -> dict[str, int]:
     Every task that the filters select is deleted, or none of them is. At least one filter is
     required.
     """
+    refuse_if_match()
     return bulk.delete_tasks(**query)._asdict()
+
+
+def refuse_if_match() -> None:
+    """Abort with 422 if the request has an If-Match: it names the version of one task."""
+    if "If-Match" in request.headers:
+        message = "Is for one task; give the number of tasks as the parameter expect."
+        abort(422, errors={"headers": {"If-Match": [message]}})
