@@ -101,6 +101,27 @@ def test_only_a_named_proxy_sets_host_prefix_and_address(
     assert seen == address
 
 
+@pytest.mark.parametrize(
+    ("proto", "scheme"),
+    [
+        ("https", "https"),
+        ("HTTPS", "https"),
+        ("https, https", "https"),
+        ("http,https", "https"),  # the nearest proxy's, as of the host
+        ("https, http", "http"),
+        ("wss", "http"),
+        ("https, ", "http"),
+    ],
+)
+def test_the_scheme_is_that_of_the_nearest_proxy(
+    client: FlaskClient, behind: ClientBehind, proto: str, scheme: str
+) -> None:
+    client.post("/tasks", json=TASK), client.post("/tasks", json=TASK)
+    for proxies, found in (([PROXY], scheme), (["*"], scheme), (["192.0.2.2"], "http")):
+        response, _ = behind(proxies)(X_Forwarded_Proto=proto)
+        assert response.headers["Link"].startswith(f"<{found}://localhost/tasks?")
+
+
 def test_the_forwarded_host_must_be_trusted_too(behind: ClientBehind) -> None:
     response, _ = behind([PROXY])(X_Forwarded_Host="evil.example", Host="localhost")
     assert (response.status_code, response.get_json()["reason"]) == (400, "host_not_trusted")

@@ -64,11 +64,11 @@ def without_ipv4_mapping(peer: Any) -> Any:
 
 
 class ForwardedHeaders:
-    """WSGI middleware that applies X-Forwarded-For, -Host and -Prefix of the named proxies.
+    """WSGI middleware that applies X-Forwarded-For, -Host, -Prefix and -Proto of the named proxies.
 
-    gunicorn applies their X-Forwarded-Proto. `*` and `0.0.0.0/0` name no proxy, so
-    X-Forwarded-Host is ignored with them: a page whose own name resolves to this machine (DNS
-    rebinding) could send a host that is trusted.
+    gunicorn takes X-Forwarded-Proto for http if it is a list or in capital letters. `*` and
+    `0.0.0.0/0` name no proxy, so X-Forwarded-Host is ignored with them: a page whose own name
+    resolves to this machine (DNS rebinding) could send a host that is trusted.
 
     Args:
         proxies: addresses and networks of proxies, or `*`; gunicorn's `forwarded_allow_ips`.
@@ -88,6 +88,9 @@ class ForwardedHeaders:
             hosts: str = environ.get("HTTP_X_FORWARDED_HOST", "") if named else ""
             if host := hosts.rpartition(",")[2].strip():  # the nearest proxy's
                 environ["HTTP_HOST"] = host
+            scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
+            if scheme in {"http", "https"}:
+                environ["wsgi.url_scheme"] = scheme
             prefix = environ.get("HTTP_X_FORWARDED_PREFIX", "").rstrip("/")
             if PREFIX.fullmatch(prefix):
                 environ["SCRIPT_NAME"] = prefix
