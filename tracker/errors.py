@@ -67,7 +67,7 @@ class TaskNotFound(TrackerError):
     status = HTTPStatus.NOT_FOUND
     reason = "not_found"
 
-    def __init__(self, task_id: int, detail: str = "") -> None:
+    def __init__(self, task_id: int | str, detail: str = "") -> None:
         super().__init__(f"Task {task_id} does not exist{detail}.")
 
 

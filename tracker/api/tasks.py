@@ -33,6 +33,7 @@ tasks = Blueprint("tasks", __name__, url_prefix="/tasks", description="Tasks")
 github: GitHubClient = LocalProxy(lambda: current_app.extensions["github"])  # type: ignore
 
 VERSION = re.compile("[1-9][0-9]{0,18}", re.ASCII)
+ID_SHOWN_MAX = 20  # digits of an id in an error
 # A version in an ETag, with the mark that a proxy appends where it compresses the response.
 ETAG_VERSION = re.compile(f"({VERSION.pattern})(-gzip|-br|-zstd|-deflate)?", re.ASCII)
 # Only the client may keep a copy of a task, and it must check the ETag before each use.
@@ -61,17 +62,18 @@ MERGE_PATCH = {
 
 
 class TaskIdConverter(IntegerConverter):
-    """The `task_id` in a path; a number that no task can have matches no route."""
+    """The `task_id` in a path."""
 
-    regex = VERSION.pattern
+    regex = "0|[1-9][0-9]*"
 
     def __init__(self, map: Map) -> None:
         super().__init__(map, min=1, max=BIGINT_MAX)
 
     def to_python(self, value: str) -> int:
         """Return the id; a ValidationError, as usual here, would lead to a 405 for some methods."""
-        if int(value) > BIGINT_MAX:
-            abort(404, message=str(TaskNotFound(int(value))), reason=TaskNotFound.reason)
+        if not VERSION.fullmatch(value) or int(value) > BIGINT_MAX:  # an id has the same digits
+            shown = value if len(value) <= ID_SHOWN_MAX else f"{value[:ID_SHOWN_MAX]}..."
+            abort(404, message=str(TaskNotFound(shown)), reason=TaskNotFound.reason)
         return int(value)
 
 
