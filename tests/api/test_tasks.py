@@ -158,9 +158,3 @@ def test_put_of_the_repositorys_new_name_is_one_change(client: FlaskClient, gith
     github.rename("git/git", "git-scm/git")
     after = client.put(f"/tasks/{task['id']}", json=TASK | {"repository": "git-scm/git"}).get_json()
     assert (after["repository"], after["version"]) == ("git-scm/git", 2)
-
-
-def test_a_path_with_a_double_slash_redirects_to_the_right_one(client: FlaskClient) -> None:
-    response = client.get("/tasks//5?q=%C3%A9", headers={"Host": "LOCALHOST:8000"})
-    assert response.status_code == 308
-    assert response.headers["Location"] == "http://localhost:8000/tasks/5?q=%C3%A9"

@@ -1,12 +1,14 @@
-"""URLs: what a proxy says about them, and redirects from a path with a slash at its end."""
+"""URLs: what a proxy says about them, and redirects from paths with further slashes."""
 
 import re
 from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, request, url_for
+from werkzeug.routing import RequestRedirect
 
 from .parsing import query_without_cursor
 
@@ -14,20 +16,21 @@ PREFIX = re.compile(r"(/[\w.-]+)+", re.ASCII)
 
 
 def init_app(app: Flask) -> None:
-    """Redirect `/tasks/` to `/tasks`, and so on for each path that is served.
+    """Redirect `/tasks/2/` and `/tasks//2` to `/tasks/2`, and so on for each path that is served.
 
     The rule without the slash matches both, so that both have the same checks of access.
     """
     app.url_map.strict_slashes = False
 
     @app.before_request
-    def redirect_to_path_without_slash() -> Response | None:
-        if not request.path.endswith("/"):
-            return None
+    def redirect_to_path_without_further_slashes() -> Response | None:
         rule = request.url_rule
-        if rule is None or rule.rule.endswith("/"):
+        if isinstance(request.routing_exception, RequestRedirect):  # of slashes that are repeated
+            location = urlsplit(request.routing_exception.new_url).path
+        elif rule is None or rule.rule.endswith("/") or not request.path.endswith("/"):
             return None
-        location = url_for(rule.endpoint, **(request.view_args or {})).rstrip("/")
+        else:
+            location = url_for(rule.endpoint, **(request.view_args or {})).rstrip("/")
         if query := request.environ["QUERY_STRING"]:
             location += f"?{query}"
         return empty_response(308, {"Location": location})
