@@ -95,10 +95,15 @@ def test_every_problem_is_named_at_once(dotenv: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "similar"),
-    [("GITHUB_TOKN", "GITHUB_TOKEN"), ("port", "PORT"), ("LOGLEVEL", "LOG_LEVEL")],
+    [
+        ("GITHUB_TOKN", "GITHUB_TOKEN"),
+        ("port", "PORT"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("PROT", "PORT"),
+    ],
 )
 def test_a_misspelt_name_is_warned_of(dotenv: Path, name: str, similar: str) -> None:
-    dotenv.write_text(f"FOREIGN=1\nGITHUB_ACTOR=1\n{name}=hunter2\n")
+    dotenv.write_text(f"PGPORT=1\nGITHUB_ACTOR=1\n{name}=hunter2\n")
     dotenv.chmod(0o600)
     assert load_settings() == Settings()
     assert file_warnings() == [f".env, line 3: {name} is not a setting; did you mean {similar}?"]
@@ -130,8 +135,10 @@ def test_the_environment_wins_over_the_file(dotenv: Path, monkeypatch: pytest.Mo
 
 
 def test_a_file_that_is_not_text_is_an_error(dotenv: Path) -> None:
-    dotenv.write_bytes(b"API_TOKEN=\xff\n")
-    with pytest.raises(SettingsError, match=r"\.env can't be read"):
+    dotenv.write_bytes(b"PORT=1\r\n\nAPI_TOKEN=hunter2\xff\n")
+    with pytest.raises(
+        SettingsError, match=r"^\.env, line 3 is not UTF-8; save the file as UTF-8$"
+    ):
         load_settings()
 
 

@@ -28,10 +28,9 @@ class Dotenv(NamedTuple):
         """Return the names in the file that look like one of `names`, with that one."""
         known = set(names)
         return {
-            name: similar[0]
+            name: similar
             for name in self.lines
-            if name not in known
-            and (similar := difflib.get_close_matches(name.upper(), known, 1, SIMILAR))
+            if name not in known and (similar := most_similar(name.upper(), known))
         }
 
     def unknown(self, names: Iterable[str]) -> list[str]:
@@ -42,13 +41,24 @@ class Dotenv(NamedTuple):
         ]
 
 
+def most_similar(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is almost this one, or that has its letters in another order."""
+    # In a short name, two letters that changed places are too much for the ratio.
+    swapped = [each for each in known if sorted(each) == sorted(name)]
+    return next(iter(swapped or difflib.get_close_matches(name, known, 1, SIMILAR)), None)
+
+
 def read_dotenv(path: Path) -> Dotenv:
     """Return the content of a `.env`, which is empty if there is no such file."""
     found = Dotenv({}, {}, [])
     try:
         text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         found.problems.append(f"{path.name} can't be read: {error}")
+        return found
+    except UnicodeDecodeError as error:
+        number = error.object[: error.start].count(b"\n") + 1
+        found.problems.append(f"{path.name}, line {number} is not UTF-8; save the file as UTF-8")
         return found
     for number, line in enumerate(text.split("\n"), 1):
         content = line.strip(BLANK)
