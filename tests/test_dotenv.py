@@ -109,6 +109,18 @@ def test_a_misspelt_name_is_warned_of(dotenv: Path, name: str, similar: str) -> 
     assert file_warnings() == [f".env, line 3: {name} is not a setting; did you mean {similar}?"]
 
 
+def test_a_name_that_only_gunicorn_reads_is_warned_of(
+    dotenv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    dotenv.write_text("PORT=1\nFORWARDED_ALLOW_IPS=10.0.0.1\n")
+    dotenv.chmod(0o600)
+    name = "FORWARDED_ALLOW_IPS"
+    assert file_warnings() == [f".env, line 2: gunicorn does not read {name} there; export it"]
+    monkeypatch.setenv(name, "10.0.0.1")
+    assert file_warnings() == []
+
+
 def test_a_misspelt_api_token_does_not_mean_no_login(dotenv: Path) -> None:
     dotenv.write_text("API_TOKN=hunter2\n")
     with pytest.raises(SettingsError, match="line 1: API_TOKN is not a setting"):

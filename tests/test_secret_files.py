@@ -130,3 +130,6 @@ def test_a_token_is_replaced_by_reloads_while_clients_use_it(
         wait_for(lambda: all(not accepts(service, "old") for _ in range(10)))
         assert accepts(service, "new")
         assert "can be read by other accounts" not in service.log
+        secret.chmod(0o644)
+        reload("new\n")
+        wait_for(lambda: "can be read by other accounts" in service.log)

@@ -16,6 +16,7 @@ VERSION = "0.1.0"
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 EMBEDDED = "embedded:"
+GUNICORN_NAMES = ("FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS")
 
 
 class SettingsError(ValueError):
@@ -111,8 +112,18 @@ def is_loopback(host: str) -> bool:
 def file_warnings() -> list[str]:
     """Return what looks wrong with `.env` and the files of secrets, but does not stop a start."""
     dotenv = read_dotenv(path := ROOT / ".env")
-    files = read_secret_files({**dotenv.values, **own_environment()}, ROOT)
-    return dotenv.unknown(_NAMES) + [w for each in (path, *files.paths) for w in exposed(each)]
+    environment = own_environment()
+    files = read_secret_files({**dotenv.values, **environment}, ROOT)
+    unread = [
+        f".env, line {dotenv.lines[name]}: gunicorn does not read {name} there; export it"
+        for name in GUNICORN_NAMES
+        if name in dotenv.lines and name not in environment
+    ]
+    return (
+        dotenv.unknown(_NAMES)
+        + unread
+        + [w for each in (path, *files.paths) for w in exposed(each)]
+    )
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from .config import Settings, SettingsError, load_settings
+from .config import Settings, SettingsError, file_warnings, load_settings
 from .postgres.server import ignore_signals
 
 logger = logging.getLogger("gunicorn.error")
@@ -26,6 +26,7 @@ def reload_settings() -> Settings:
         SettingsError: at the start, a setting is invalid.
     """
     global settings
+    reloads = settings is not None
     try:
         settings = _reloadable(load_settings())
     except SettingsError as error:
@@ -33,6 +34,8 @@ def reload_settings() -> Settings:
             raise
         for problem in error.problems:
             logger.error("Reload failed, the old settings stay: %s", problem)  # noqa: TRY400
+    for warning in file_warnings() if reloads else ():  # those of a start follow when it is ready
+        logger.warning("%s", warning)
     return settings
 
 
