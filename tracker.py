@@ -134,8 +134,9 @@ def parse(arguments: "list[str]") -> "list[str]":
         print_help()
     if command == "--version":
         text = (ROOT / "tracker" / "config.py").read_text(encoding="utf-8")
-        print("GitHub Task Tracker", *re.findall(r'^VERSION = "(.+)"', text, re.MULTILINE))
-        sys.exit()
+        show(
+            " ".join(["GitHub Task Tracker", *re.findall('^VERSION = "(.+)"', text, re.MULTILINE)])
+        )
     words = [*VERBS, *COMMANDS, "--unlocked", "--version", "--help"]
     import difflib  # as here, only where it is needed: each module delays every `list`
 
@@ -148,9 +149,18 @@ def parse(arguments: "list[str]") -> "list[str]":
 
 def print_help() -> "NoReturn":
     """Print the help, and exit."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may close the pipe
     lists = ["\n".join("  %-12s%s" % item for item in each.items()) for each in (VERBS, COMMANDS)]
-    print(HELP % (PROGRAM, *lists))
+    show(HELP % (PROGRAM, *lists))
+
+
+def show(text: str) -> "NoReturn":
+    """Print a text, and exit."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may close the pipe
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the flush at the exit would fail too
+        fail("can't write the output: %s; free some space" % error.strerror)
     sys.exit()
 
 

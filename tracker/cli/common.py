@@ -14,6 +14,7 @@ from ..config import Settings
 from ..database.connection import connection_parameters
 from ..database.errors import explain
 from ..errors import EmbeddedPostgresError, TrackerError
+from .output import unwritable
 
 P = ParamSpec("P")
 FAILURES = (TrackerError, EmbeddedPostgresError, PeeweeException)
@@ -45,5 +46,9 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except FAILURES as error:
             raise click.ClickException(reason(error)) from error
+        except BrokenPipeError:
+            raise  # click ends the command
+        except OSError as error:
+            raise unwritable(error) from error
 
     return run

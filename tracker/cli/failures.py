@@ -42,7 +42,7 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message on standard error."""
-        with suppress(BrokenPipeError):  # the reader has closed it; the verb goes on
+        with suppress(OSError):  # it can't be written; the verb goes on
             click.echo(f"error: {visible(self.text)}", err=True)
 
 

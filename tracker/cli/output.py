@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from ..tasks.phrases import visible, visible_lines
+from .failures import Failure
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = dict[str, Any]
@@ -77,8 +78,8 @@ class Output:
     def lines(self, rows: Iterable[Row], sentence: Callable[[Row], str], plain: Any) -> None:
         """Print a sentence for each row on a terminal, and the rows elsewhere, as they come.
 
-        Each row is a change that is made when the row is read. Where the reader of the output has
-        closed its pipe, the others are made all the same.
+        Each row is a change that is made when the row is read. Where the output can't be written,
+        the others are made all the same.
         """
         if self.on_terminal:
             for row in rows:
@@ -88,10 +89,12 @@ class Output:
         try:
             self.rows(_flushed(rows), plain, lambda *_: None)
             sys.stdout.flush()
-        except BrokenPipeError:
+        except OSError as error:
             discard_output()
             for _ in rows:
                 pass
+            if not isinstance(error, BrokenPipeError):
+                raise
 
 
 def _flushed(rows: Iterable[Row]) -> Iterator[Row]:
@@ -101,11 +104,23 @@ def _flushed(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def discard_output() -> None:
-    """Print the rest nowhere, since the reader of standard output has closed its pipe."""
+    """Print the rest nowhere, since standard output can't be written."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     if os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno()):
         os.dup2(nowhere, sys.stderr.fileno())
     os.dup2(nowhere, sys.stdout.fileno())
+
+
+def unwritable(error: OSError) -> Failure:
+    """Return the failure of standard output, on which nothing can be printed any more.
+
+    Raises:
+        OSError: the error names a file, so it is not about standard output.
+    """
+    if error.filename is not None:
+        raise error
+    discard_output()  # or the interpreter's own flush at the end would fail
+    return Failure(f"can't write the output: {error.strerror or error}; free some space")
 
 
 class Counted:
@@ -189,7 +204,7 @@ def cell(value: Any) -> str:
 def say(text: str) -> None:
     """Print a message for people on standard error, after the results so far."""
     sys.stdout.flush()
-    with suppress(BrokenPipeError):  # the reader has closed it; the verb goes on
+    with suppress(OSError):  # it can't be written; the verb goes on
         click.echo(text, err=True)
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from .failures import Exit
-from .output import discard_output
+from .output import discard_output, unwritable
 
 MODULES = {
     "add": "writing",
@@ -123,14 +124,20 @@ def main(name: str, arguments: list[str]) -> NoReturn:
 def _run(name: str, arguments: list[str]) -> int:
     try:
         result = verbs.main(arguments, prog_name=name, complete_var=COMPLETE, standalone_mode=False)
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
+    except OSError as error:
+        failure = unwritable(error)
+        failure.show()
+        return failure.exit_code
     finally:
         try:
             sys.stdout.flush()
-        except BrokenPipeError:
+        except OSError:
             discard_output()  # or the interpreter's own flush at the end would fail
     return result if isinstance(result, int) else Exit.DONE
