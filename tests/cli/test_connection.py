@@ -8,8 +8,9 @@ import threading
 import pytest
 
 from helpers import PATIENCE
-from tracker.cli.client import Connection, Response
+from tracker.cli.client import Connection
 from tracker.cli.failures import explain
+from tracker.cli.response import Response
 
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 

@@ -161,11 +161,19 @@ def test_each_database_has_its_own_journal(
     assert tracker("undo", **alone).stderr == "Undid add: 1 task.\n"
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "http://", "http://u:p@x", "http://x?y", "http://x:0"])
-def test_a_wrong_address_is_refused(project: Path, url: str) -> None:
-    done = run(project, "list", TRACKER_URL=url)
-    assert (done.returncode, done.stdout) == (1, "")
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "http://", "http://u:p@x", "http://x?y", "http://x:0", "http://["]
+)
+def test_a_wrong_address_is_wrong_usage(tracker: Tracker, url: str) -> None:
+    done = tracker("list", TRACKER_URL=url)
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: TRACKER_URL takes an http or https URL")
+
+
+def test_a_wrong_token_is_wrong_usage(tracker: Tracker) -> None:
+    done = tracker("list", TRACKER_URL="http://127.0.0.1:1", TRACKER_TOKEN="two words")
+    message = "error: TRACKER_TOKEN takes a token of visible ASCII characters\n"
+    assert (done.returncode, done.stderr) == (2, message)
 
 
 @pytest.mark.parametrize(
@@ -217,10 +225,40 @@ def test_a_proxys_page_is_no_list(project: Path) -> None:
     assert done.stderr == "error: unusable response: it is no JSON; check TRACKER_URL\n"
 
 
+NEXT = '</steal>; rel="next"'
+
+
+@pytest.mark.parametrize(
+    ("words", "body", "link", "said"),
+    [
+        (["list"], "[1,2]", "", "it is no list of JSON objects"),
+        (["list"], "{}", "", "it is no list of JSON objects"),
+        (["list"], "[{}]", "", "it has no id"),
+        (["list"], "[]", NEXT, "its next page has no cursor"),
+        (["list", "1"], "[1,2]", "", "it is no JSON object"),
+        (["list"], "[" * 100_000, "", "it is no JSON"),
+        *(([verb, "1"], "[1,2]", "", "it is no JSON object") for verb in ("show", "done", "rm")),
+        (["done", "1"], "{}", "", "it has no tags"),
+        (["refresh", "1"], "[1,2]", "", "it is no JSON object"),
+        (["add", "pallets/flask", "One"], "[1,2]", "", "it is no JSON object"),
+    ],
+)
+def test_json_of_another_shape_is_one_line(
+    tmp_path: Path, words: list[str], body: str, link: str, said: str
+) -> None:
+    head = f"HTTP/1.1 200 OK\r\nLink: {link}\r\nContent-Length: {len(body)}\r\n\r\n"
+    done, _ = answered(ROOT, (head + body).encode(), *words, HOME=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: unusable response: {said}; check TRACKER_URL\n"
+
+
 def answered(
-    project: Path, response: bytes
+    project: Path, response: bytes, *words: str, **variables: str
 ) -> tuple[subprocess.CompletedProcess[str], list[bytes]]:
-    """Run `list` against a server that sends these bytes and closes; return its requests."""
+    """Run `list` or another verb against a server that sends these bytes and closes.
+
+    The requests are returned too.
+    """
     seen = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE)
@@ -234,6 +272,7 @@ def answered(
         thread = threading.Thread(target=serve)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        done = run(project, "list", TRACKER_URL=url, TRACKER_TOKEN=TOKEN)
+        url_and_token = {"TRACKER_URL": url, "TRACKER_TOKEN": TOKEN}
+        done = run(project, *(words or ["list"]), **url_and_token, **variables)
         thread.join()
     return done, seen

@@ -9,68 +9,21 @@ import json as jsonlib
 import os
 import select
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from threading import local
 from typing import IO, Any, Protocol
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from .failures import Exit, Failure, Refused
+from .response import Response, next_cursor, reason
 
 TIMEOUT = 60.0  # seconds without a byte; the service gives GitHub less
-CHUNK = 64 * 1024  # bytes
 JSON = {"Accept": "application/json"}
 ENCODING = sys.getfilesystemencoding().upper()
 NOT_TEXT = f"the text is not valid {ENCODING}; convert it with iconv, or set LC_ALL to its locale"
-
-
-class Body(Protocol):
-    """A body that arrives in parts."""
-
-    def read(self, size: int) -> bytes:
-        """Return the next part; empty at the end."""
-
-
-class Response:
-    """A response; its body is read when it is wanted."""
-
-    def __init__(self, status: int, headers: Iterable[tuple[str, str]], raw: Body) -> None:
-        self.status = status
-        self.headers = {name.lower(): value for name, value in headers}
-        self._raw = raw
-        self._body: bytes | None = None
-
-    def json(self) -> Any:
-        """Return the body as JSON.
-
-        Raises:
-            Failure: it is none.
-        """
-        try:
-            return jsonlib.loads(self.read())
-        except ValueError:
-            message = "unusable response: it is no JSON; check TRACKER_URL"
-            raise Failure(message) from None
-
-    def read(self) -> bytes:
-        """Return the whole body, any number of times."""
-        if self._body is None:
-            self._body = b"".join(self.chunks())
-        return self._body
-
-    def chunks(self) -> Iterator[bytes]:
-        """Return the parts of the body as they arrive."""
-        left = int(self.headers.get("content-length", 0))
-        try:
-            while chunk := self._raw.read(CHUNK):
-                left -= len(chunk)
-                yield chunk
-        except (OSError, HTTPException) as error:
-            raise Failure(f"connection lost: {reason(error)}", Exit.LATER) from None
-        if left > 0:
-            raise Failure("connection lost: the response is cut short", Exit.LATER)
 
 
 class Transport(Protocol):
@@ -180,9 +133,9 @@ class Client:
             raise Refused(response)
         return response
 
-    def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
-        """Return what a GET responds."""
-        return self.send("GET", path, query).json()
+    def get(self, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the object that a GET responds."""
+        return self.send("GET", path, query).object()
 
     def pages(self, path: str, query: Mapping[str, Any], limit: int | None) -> Iterator[Response]:
         """Return the pages of a list, with the objects of `limit` at most; None for all."""
@@ -204,25 +157,21 @@ class Client:
     ) -> Iterator[dict[str, Any]]:
         """Return the objects of a list, all pages of it."""
         for page in self.pages(path, query, limit):
-            yield from page.json()
+            yield from page.objects()
 
     def task(self, task_id: int) -> dict[str, Any]:
         """Return a task."""
-        found: dict[str, Any] = self.get(f"/tasks/{task_id}")
-        return found
+        return self.get(f"/tasks/{task_id}")
 
     def create(self, fields: dict[str, Any], key: str = "", **query: str) -> dict[str, Any]:
         """Create a task, once even where the request is repeated."""
         headers = {"Idempotency-Key": key or os.urandom(16).hex()}
-        created: dict[str, Any] = self.send("POST", "/tasks", query, fields, None, headers).json()
-        return created
+        return self.send("POST", "/tasks", query, fields, None, headers).object()
 
     def change(self, task: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         """Change a task, unless it is no longer the version that was read."""
         path = f"/tasks/{task['id']}"
-        response = self.send("PATCH", path, json=fields, headers=if_match(task))
-        changed: dict[str, Any] = response.json()
-        return changed
+        return self.send("PATCH", path, json=fields, headers=if_match(task)).object()
 
     def delete(self, task: dict[str, Any]) -> None:
         """Delete a task, unless it is no longer the version that was read."""
@@ -232,17 +181,3 @@ class Client:
 def if_match(task: dict[str, Any]) -> dict[str, str]:
     """Return the header with which a request is about this version of a task alone."""
     return {"If-Match": f'"{task["version"]}"'}
-
-
-def next_cursor(page: Response) -> str | None:
-    """Return the cursor of the next page, from the page's Link."""
-    for link in page.headers.get("link", "").split(", <"):
-        url, _, parameters = link.strip("<").partition(">")
-        if 'rel="next"' in parameters:
-            return parse_qs(urlsplit(url).query)["cursor"][0]
-    return None
-
-
-def reason(error: BaseException) -> str:
-    """Return why a connection failed, in a few words."""
-    return getattr(error, "strerror", None) or str(error) or "the connection was closed"

@@ -13,7 +13,7 @@ import click
 from ..tasks.phrases import visible
 
 if TYPE_CHECKING:
-    from .client import Response
+    from .response import Response
 
 
 class Exit(IntEnum):

@@ -19,8 +19,8 @@ from ..database.connection import connection_parameters, database
 from ..database.errors import explain
 from ..errors import EmbeddedPostgresError, TrackerError
 from ..postgres import server as embedded
-from .client import Response
 from .failures import Exit, Failure
+from .response import Response
 
 
 class Application:

@@ -103,8 +103,8 @@ class Pages:
         query = self._query | (counted if self._limit else {})
         for page in self._client.pages(self._path, query, self._limit):
             if total := page.headers.get("x-total-count"):
-                self._total = int(total)
-            yield from page.json()
+                self._total = int(total) if total.isdecimal() else None
+            yield from page.objects()
 
     def report(self, printed: int, noun: str) -> None:
         """Print that nothing was found, or that there is more."""

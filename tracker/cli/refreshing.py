@@ -36,7 +36,9 @@ class Budget:
 
     def read(self, ask: bool = False) -> None:
         """Read the limit, as GitHub told it last."""
-        told = self._client.get("/rate-limit", {"ask": "true"} if ask else None) or {}
+        response = self._client.send("GET", "/rate-limit", {"ask": "true"} if ask else None)
+        # It is null before GitHub has told any limit.
+        told = {} if response.json() is None else response.object()
         self.limit: int = told.get("limit") or 0
         self.remaining: int | None = told.get("remaining")
         self.resets_at = told.get("resets_at")

@@ -52,19 +52,20 @@ def _closed_at_end(client: Client) -> Client:
 def _remote(url: str, token: str | None) -> Client:
     from ..config import is_loopback
 
-    parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
         valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         valid = False
     if not valid or parts.query or parts.fragment or parts.username is not None:
-        raise Failure("TRACKER_URL takes an http or https URL such as http://127.0.0.1:8000")
+        message = "TRACKER_URL takes an http or https URL such as http://127.0.0.1:8000"
+        raise Failure(message, Exit.USAGE)
     if token and not (token.isascii() and token.isprintable() and " " not in token):
-        raise Failure("TRACKER_TOKEN takes a token of visible ASCII characters")
+        raise Failure("TRACKER_TOKEN takes a token of visible ASCII characters", Exit.USAGE)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         sent = "the token and the tasks" if token else "the tasks"
         click.echo(f"warning: {sent} cross the network unencrypted; use https", err=True)
     try:
         return _closed_at_end(Client(Connection(parts.geturl()), token, parts.geturl()))
     except (UnicodeError, ValueError) as error:
-        raise Failure(f"TRACKER_URL can't be used: {error}", Exit.REFUSED) from None
+        raise Failure(f"TRACKER_URL can't be used: {error}", Exit.USAGE) from None

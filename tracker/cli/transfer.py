@@ -63,7 +63,8 @@ def export_verb(file: str, kind: str | None, force: bool) -> None:
 def _write(client: Client, query: dict[str, Any], kind: str, output: IO[bytes]) -> int:
     """Write an export, and return the number of its lines."""
     head = client.send("GET", "/tasks", query | {"limit": 1, "total": "true"})
-    total = int(head.headers.get("x-total-count", 0))
+    length = head.headers.get("x-total-count", "")
+    total = int(length) if length.isdecimal() else 0
     head.read()
     asked = {**query, "format": kind} if kind != "jsonl" else query
     lines = 0
@@ -145,7 +146,7 @@ def import_verb(
     with source(file) as body:
         try:
             size = {} if body.size is None else {"Content-Length": str(body.size)}
-            answer = client.send("POST", "/tasks/import", query, None, body, size).json()
+            answer = client.send("POST", "/tasks/import", query, None, body, size).object()
         except Refused as error:
             answer = problem(error.response)
             if "invalid" not in answer:

@@ -210,7 +210,7 @@ def _apply_to_all(
     method = "DELETE" if fields is None else "PATCH"
     query = {**query, "expect": len(tasks)}
     with journal.sending(*tasks):
-        answer = client.send(method, "/tasks", query, json=fields).json()
+        answer = client.send(method, "/tasks", query, json=fields).object()
     if not answer["changed"]:
         journal.drop(*tasks)
     if not output.on_terminal:
