@@ -134,6 +134,42 @@ sed -i 's/^title:.*/titel: my words/' "$1"; touch -d '2 days' "$1" """
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_refused_text_that_is_left_as_it_is_ends_with_the_reason(tracker: Tracker) -> None:
+    number = tracker.add("pallets/flask", "One")
+    same = tracker.home / "same.txt"
+    leave = """grep -q NOT "$1" && exit 0
+sed -i 's/^title:.*/title:/' "$1"; touch -d '2 days' "$1" """
+    rewrite = f"""test -e {same} || sed 's/^title:.*/title:/' "$1" > {same}
+cp {same} "$1" """
+    for script in (leave, rewrite):
+        done = tracker("edit", str(number), **editor(tracker, script))
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: nothing is saved: title: ")
+        path = Path(done.stderr.rpartition("your text is in ")[2].strip())
+        assert "title:\n" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("editor", "said"),
+    [
+        ("rm", "nothing is saved: the editor has removed the file; check $VISUAL and $EDITOR"),
+        (
+            "/nope",
+            "the editor can't be used: /nope: No such file or directory; check $VISUAL and $EDITOR",
+        ),
+        ("false", "the editor can't be used: false: Editing failed; check $VISUAL and $EDITOR"),
+        ("'vim", "the editor can't be used: No closing quotation; check $VISUAL and $EDITOR"),
+    ],
+)
+def test_an_editor_that_can_not_be_used_is_one_line(
+    tracker: Tracker, editor: str, said: str
+) -> None:
+    number = str(tracker.add("pallets/flask", "One"))
+    done = tracker("edit", number, EDITOR=editor, VISUAL="", TMPDIR=str(tracker.home))
+    assert (done.returncode, done.stderr) == (1, f"error: {said}\n")
+    assert not list(tracker.home.glob("tracker-*.txt"))
+
+
 def conflict(tracker: Tracker, number: int) -> dict[str, str]:
     """Return an editor that loses a race against another change."""
     url = f"http://127.0.0.1:{tracker.service.port}/tasks/{number}"

@@ -8,6 +8,7 @@ from typing import Any
 from ..tasks.dates import parse_when
 
 NAMES = ("title", "status", "priority", "tag", "due_date", "repository", "issue")
+MARK = "# NOT SAVED: "
 HELP = """\
 # Change the fields, or the description below the blank line. Each `tag:` line is a tag.
 # due_date: a date, today, fri, +3d, none. Lines that start with # are ignored up to there.
@@ -63,6 +64,9 @@ def _value(name: str, value: str) -> Any:
 
 def add_error(text: str, message: str) -> str:
     """Return the text with the failure as its first line, in place of an earlier one."""
-    mark = "# NOT SAVED: "
-    lines = [line for line in text.splitlines() if not line.startswith(mark)]
-    return "\n".join([mark + " ".join(message.split()), *lines]) + "\n"
+    return "\n".join([MARK + " ".join(message.split()), *lines_without_error(text)]) + "\n"
+
+
+def lines_without_error(text: str) -> list[str]:
+    """Return the lines of a text, without that of an earlier failure."""
+    return [line for line in text.splitlines() if not line.startswith(MARK)]

@@ -13,7 +13,7 @@ import click
 from ..tasks.phrases import sentence, visible
 from . import services
 from .client import Client
-from .draft import add_error, read_draft, write_draft
+from .draft import add_error, lines_without_error, read_draft, write_draft
 from .failures import Exit, Failure, Failures, Refused
 from .filters import STATUSES, UNFINISHED, Day, Selection, selection_options
 from .journal import Journal
@@ -144,14 +144,15 @@ def edit_text(client: Client, task: Row, journal: Journal) -> Row:
     start = text = write_draft(task)
     unchanged = read_draft(start)  # an editor may drop blanks that the task has
     path = Path(keep(start))
+    refusal = ""
     try:
         while True:
             path.write_text(text, encoding="utf-8")
-            click.edit(filename=str(path))
-            written = path.read_text(encoding="utf-8-sig")
+            written = open_editor(path, text)
+            # An editor that is a program would write the refused text again, without end.
+            if refusal and lines_without_error(written) == lines_without_error(text):
+                raise Failure(f"nothing is saved: {refusal}")
             if written == text:
-                if text != start:
-                    raise Failure("nothing is saved")
                 say("Nothing was changed.")
                 break
             text = written
@@ -161,11 +162,12 @@ def edit_text(client: Client, task: Row, journal: Journal) -> Row:
                 task = save(client, task, new, journal)
                 break
             except ValueError as error:
-                text = add_error(text, str(error))
+                refusal = str(error)
             except Refused as error:
                 if error.response.status != INVALID:
                     raise
-                text = add_error(text, error.text)
+                refusal = error.text
+            text = add_error(text, refusal)
     except BaseException as error:
         if path.read_bytes() == start.encode():
             path.unlink()
@@ -180,6 +182,27 @@ def edit_text(client: Client, task: Row, journal: Journal) -> Row:
         raise Failure(f"{reason.rstrip('.')}; your text is in {path}", code) from None
     path.unlink()
     return task
+
+
+def open_editor(path: Path, text: str) -> str:
+    """Open the file with the text in the editor, and return the text after it.
+
+    Raises:
+        Failure: the editor can't be started, fails, or removes the file, which is then restored.
+    """
+    try:
+        click.edit(filename=str(path))
+    except (click.ClickException, ValueError) as error:
+        cause = error.__cause__
+        reason = f"{cause.filename}: {cause.strerror}" if isinstance(cause, OSError) else str(error)
+        raise Failure(f"the editor can't be used: {reason}; check $VISUAL and $EDITOR") from None
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        path.write_text(text, encoding="utf-8")
+        raise Failure(
+            "nothing is saved: the editor has removed the file; check $VISUAL and $EDITOR"
+        ) from None
 
 
 def keep(text: str) -> str:
