@@ -131,6 +131,20 @@ def test_a_redis_that_does_not_respond_is_a_failure(run: Run) -> None:
     assert "hunter2" not in failure
 
 
+def test_a_cache_that_the_service_refuses_is_a_failure(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    path.write_bytes(b"This is no SQLite database. " * 100)
+    (failure,) = failures(run("doctor", github_cache=str(path)))
+    memory = "the service uses memory instead"
+    assert failure == f"FAIL  cache: {path} can't be used: file is not a database; {memory}"
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    (failure,) = failures(run("doctor", github_cache=str(shared / "cache.sqlite")))
+    assert f"other accounts can write to {shared}; run: chmod go-w {shared}; {memory}" in failure
+    assert not list(shared.iterdir())
+
+
 def test_a_rejected_token_is_named_but_not_printed(run: Run, github: GitHub) -> None:
     github.token = "another"
     result = run("doctor", github_token="hunter2")

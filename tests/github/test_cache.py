@@ -1,6 +1,7 @@
 """The cache of GitHub's responses: where it is, and that its failure never fails a request."""
 
 import logging
+import os
 import sqlite3
 import stat
 import time
@@ -75,6 +76,54 @@ def test_a_folder_that_others_can_write_to_is_refused(
     client_with(settings, folder / "cache.sqlite").repository(FLASK)
     assert bool(list(folder.iterdir())) is not refused
     assert ("other accounts can write to" in caplog.text) is refused
+
+
+def test_a_folder_of_another_account_is_refused(
+    settings: Settings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = os.geteuid() + 1
+    if os.geteuid() == 0:  # root's own folders are safe for everyone
+        os.chown(tmp_path, other, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: other)
+    client_with(settings, tmp_path / "cache.sqlite").repository(FLASK)
+    assert not list(tmp_path.iterdir())
+    assert f"{tmp_path} belongs to another account" in caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("name", ["cache.sqlite", "cache.sqlite-wal"])
+def test_a_file_of_another_account_is_refused(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    tmp_path.chmod(0o1777)
+    planted = tmp_path / name
+    planted.touch(0o644)
+    os.chown(planted, 1, -1)
+    client_with(settings, tmp_path / "cache.sqlite").repository(FLASK)
+    assert list(tmp_path.iterdir()) == [planted]
+    assert planted.read_bytes() == b""
+    assert f"{planted} belongs to another account" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["cache.sqlite", "cache.sqlite-wal"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_not_followed(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, there: bool
+) -> None:
+    victim = tmp_path / "victim"
+    if there:
+        victim.touch(0o644)
+    link = tmp_path / "folder" / name
+    link.parent.mkdir()
+    link.symlink_to(victim)
+    client_with(settings, link.with_name("cache.sqlite")).repository(FLASK)
+    assert victim.exists() is there
+    assert not there or stat.S_IMODE(victim.stat().st_mode) == 0o644
+    assert f"{link} is a link" in caplog.text
 
 
 def test_clients_share_a_file(

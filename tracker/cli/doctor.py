@@ -1,6 +1,7 @@
 """Command `doctor`: check what the service depends on."""
 
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -17,6 +18,7 @@ from ..database.connection import connection, connection_parameters, database
 from ..database.errors import explain
 from ..database.standby import Standby
 from ..errors import DatabaseUnavailable, GitHubFailed, TrackerError
+from ..github.cache import check_file
 from ..github.responses import check_usable, not_github, refusal
 from ..github.session import HEADERS, GitHubAdapter
 from ..postgres import server as embedded
@@ -129,13 +131,19 @@ def root_cause(error: BaseException) -> str:
 
 
 def check_cache(settings: Settings) -> str:
-    """Check that the cache's file can be written, or that its Redis responds."""
+    """Check that the service would use the cache's file, or that its Redis responds."""
     location = settings.github_cache
     if location == "memory":
         return location
     if "://" in location:
         return check_redis(location)
     path = Path(location)
+    try:
+        check_file(path)
+    except (OSError, sqlite3.Error) as error:
+        cause = getattr(error, "strerror", None) or error
+        message = f"{path} can't be used: {cause}; the service uses memory instead"
+        raise TrackerError(message) from error
     existing = next(p for p in (path, *path.parents) if p.exists())
     if not os.access(existing, os.W_OK):
         raise TrackerError(f"{path} can't be written; the service uses memory instead")

@@ -1,12 +1,14 @@
 """Cache of GitHub's responses. A cache that fails costs calls to GitHub, never a request."""
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from stat import S_ISVTX, S_IWGRP, S_IWOTH
+from stat import S_ISLNK, S_ISVTX, S_IWGRP, S_IWOTH
 from typing import Any
 
 import requests
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 REDIS_TIMEOUT = 0.5  # seconds
 COOLDOWN = 5.0  # seconds without another attempt after a failure
 FAILURES = (OSError, sqlite3.Error, RedisError)
+SQLITE_ENDINGS = ("-wal", "-shm", "-journal")  # of the files beside a database
 
 
 class FallbackCache(BaseCache):
@@ -118,7 +121,7 @@ def open_cache(location: str, check: Check) -> FallbackCache:
             return _file_cache(":memory:", check)
         if "://" in location:
             return _redis_cache(location, check)
-        return _file_cache(_private_file(Path(location)), check)
+        return _file_cache(private_file(Path(location)), check)
     except (*FAILURES, ValueError) as error:
         logger.warning("GITHUB_CACHE can't be opened, using memory instead: %s", error)
         return _file_cache(":memory:", check)
@@ -140,13 +143,51 @@ def _file_cache(path: str, check: Check) -> FallbackCache:
     return FallbackCache(primary, storage, check)
 
 
-def _private_file(path: Path) -> str:
-    """Return the path of a file that only this account can use; create it if necessary."""
+def check_file(path: Path) -> None:
+    """Check a cache file, and its folder, as the service does when it opens it; create neither.
+
+    Raises:
+        OSError: another account can change the file or the folder.
+        sqlite3.Error: the file is no SQLite database.
+    """
+    if path.parent.exists():
+        _check_folder(path.parent)
+    if os.path.lexists(path):
+        SQLiteStorage(private_file(path), lambda _: None).close()
+
+
+def private_file(path: Path) -> str:
+    """Return the path of a file that only this account can use; create it if necessary.
+
+    Raises:
+        OSError: another account can change the file or the folder.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mode = path.parent.stat().st_mode
-    if mode & (S_IWGRP | S_IWOTH) and not mode & S_ISVTX:
-        raise PermissionError(f"other accounts can write to {path.parent}")
-    # An existing file too: responses may describe private repositories.
-    path.touch(0o600)
-    path.chmod(0o600)
+    _check_folder(path.parent)
+    # In /tmp another account could have created any of them, or a link to a file of this account.
+    for name in (path.name, *(path.name + end for end in SQLITE_ENDINGS)):
+        with suppress(FileNotFoundError):
+            _check_owner(path.with_name(name), path.with_name(name).lstat())
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        _check_owner(path, os.fstat(descriptor))
+        # An existing file too: responses may describe private repositories.
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
     return str(path)
+
+
+def _check_folder(folder: Path) -> None:
+    status = folder.stat()
+    if status.st_uid not in {os.geteuid(), 0}:  # root can write everywhere
+        raise PermissionError(f"{folder} belongs to another account; use a folder of this one")
+    if status.st_mode & (S_IWGRP | S_IWOTH) and not status.st_mode & S_ISVTX:
+        raise PermissionError(f"other accounts can write to {folder}; run: chmod go-w {folder}")
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if S_ISLNK(status.st_mode):
+        raise PermissionError(f"{path} is a link; name the file itself")
+    if status.st_uid != os.geteuid():
+        raise PermissionError(f"{path} belongs to another account; remove it, or name another file")
