@@ -1,6 +1,7 @@
 """Settings: their defaults, their valid values, and the message for an invalid one."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -135,6 +136,22 @@ def test_an_invalid_value_is_one_line_without_secrets(name: str, text: str) -> N
 def test_an_unknown_parameter_of_the_database_url_is_named(query: str, message: str) -> None:
     with pytest.raises(SettingsError, match=f"^DATABASE_URL {message}"):
         load_settings({"DATABASE_URL": f"postgresql://me:hunter2@host/tasks?{query}"})
+
+
+def test_githubs_token_is_not_sent_unencrypted(tmp_path: Path) -> None:
+    base, token = {"GITHUB_API_BASE": "http://github.example/api/v3"}, {"GITHUB_TOKEN": "hunter2"}
+    file = tmp_path / "token"
+    file.write_text("hunter2")
+    for secret in (token, {"GITHUB_TOKEN_FILE": str(file)}):
+        with pytest.raises(SettingsError) as raised:
+            load_settings(base | secret)
+        assert raised.value.report == (
+            "error: GITHUB_API_BASE takes an https URL where GITHUB_TOKEN is set: "
+            "http would send the token unencrypted"
+        )
+    assert load_settings(base).github_token is None
+    for url in ("https://github.example", "http://127.0.0.1:9", "http://LOCALHOST", "http://[::1]"):
+        assert load_settings({"GITHUB_API_BASE": url, **token}).github_token == "hunter2"
 
 
 def test_no_secret_is_in_the_settings_repr() -> None:

@@ -96,6 +96,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             values[name.lower()] = parse(text)
         except ValueError as error:
             problems.append(f"{files.source(name)} {error}")
+    base = urlsplit(values.get("github_api_base", ""))
+    if "github_token" in values and base.scheme == "http" and not is_loopback(base.hostname or ""):
+        problems.append(
+            "GITHUB_API_BASE takes an https URL where GITHUB_TOKEN is set: "
+            "http would send the token unencrypted"
+        )
     # Any other misspelt name is a warning. This one would leave the API without a login.
     misspelt = set(dotenv.misspelt(_NAMES).values())
     token_misspelt = not misspelt.isdisjoint({"API_TOKEN", "API_TOKEN_FILE"})
