@@ -1,6 +1,7 @@
 """The worker serves each connection in a greenlet, and none of them holds up others."""
 
 import json
+import re
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ import requests
 from helpers import Service, served, workers
 from raw import LIVE, QUICK, connect, live_seconds, read_response, request, status
 from tracker.api.parsing import QUERY_MAX
+from tracker.api.security import DEFAULT_POLICY, HEADERS
 from tracker.demo.github import Fault, GitHub
 from tracker.worker import REQUEST_LINE_MAX
 
@@ -144,7 +146,8 @@ def test_a_malformed_request_gets_json_and_the_end(
         assert 400 <= status(response) < 500
         lines = response.decode().split("\r\n")
         assert {"Content-Type: application/json", "Cache-Control: no-store"} <= set(lines)
-        assert any(line.startswith("X-Request-ID: ") for line in lines)
+        assert {": ".join(header) for header in [DEFAULT_POLICY, *HEADERS]} <= set(lines)
+        (request_id,) = (line[14:] for line in lines if line.startswith("X-Request-ID: "))
         error = json.loads(body)
         assert error == {
             "code": status(response),
@@ -154,6 +157,10 @@ def test_a_malformed_request_gets_json_and_the_end(
         }
         while client.recv(1000):
             pass
+    logged = [line for line in one_worker.log.splitlines() if f" request_id={request_id}" in line]
+    assert any(" Invalid request from ip=127.0.0.1: " in line for line in logged)
+    assert all(line.count("request_id=") == 1 for line in logged)
+    assert not re.search('" 4.* request_id=-', one_worker.log)
     assert "Traceback" not in one_worker.log
 
 

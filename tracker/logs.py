@@ -5,6 +5,7 @@ import logging
 import random
 import re
 import traceback
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import Any
 
@@ -15,6 +16,8 @@ from tracker.config import Settings
 
 REQUEST_ID = "X-Request-ID"
 ENVIRON_KEY = "tracker.request_id"
+# The ID of a request that gunicorn refuses before Flask has a context for it
+refused_request_id: ContextVar[str | None] = ContextVar("refused_request_id", default=None)
 VALID_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 # gunicorn's atoms. The URI is the raw one: a decoded one could contain a line break.
 ACCESS_FORMAT = '%(h)s "%(m)s %({raw_uri}e)s" %(s)s %(B)sB %(D)sus request_id=%({x-request-id}o)s'
@@ -79,17 +82,24 @@ class RequestIds:
 class GunicornLogger(gunicorn.glogging.Logger):
     """gunicorn's logger; it formats no access line that LOG_LEVEL discards."""
 
-    def access(self, *args: Any) -> None:
+    def access(self, resp: Any, *args: Any) -> None:
         """Log a request."""
         if self.access_log.isEnabledFor(logging.INFO):
-            super().access(*args)
+            if request_id := refused_request_id.get():
+                resp.headers.append((REQUEST_ID, request_id))
+            super().access(resp, *args)
 
 
 class RequestIdFilter(logging.Filter):
     """Adds the ID of the current request to each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = request.environ.get(ENVIRON_KEY) if has_request_context() else None
+        if has_request_context():
+            record.request_id = request.environ.get(ENVIRON_KEY)
+        elif record.name == "gunicorn.access":  # its lines have the ID of the response
+            record.request_id = None
+        else:
+            record.request_id = refused_request_id.get()
         return True
 
 

@@ -23,10 +23,10 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from . import metrics
 from .api.refusals import gunicorn_error
-from .api.security import DEFAULT_CACHING
+from .api.security import DEFAULT_CACHING, DEFAULT_POLICY, HEADERS
 from .api.urls import ForwardedHeaders, without_ipv4_mapping
 from .client_socket import STOP_LINGER, ClientSocket
-from .logs import REQUEST_ID
+from .logs import REQUEST_ID, refused_request_id
 
 # The longest query with its cursor, path and prefix. gunicorn takes no higher limit than this
 # constant: https://github.com/benoitc/gunicorn/blob/27.0.1/gunicorn/http/message.py#L513
@@ -130,14 +130,25 @@ class Worker(GeventWorker):
         gunicorn logs the error and chooses the status in the method that writes its HTML.
         """
         recorder = _Recorder()
-        super().handle_error(req, recorder, addr, exc)
+        request_id = secrets.token_hex(16)
+        context = refused_request_id.set(request_id)  # for the lines that gunicorn logs
+        try:
+            super().handle_error(req, recorder, addr, exc)
+        finally:
+            refused_request_id.reset(context)
         status = HTTPStatus(int(recorder.sent.split(b" ", 2)[1]))
         body = json.dumps(gunicorn_error(status, exc)).encode()
-        head = (
-            f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"{REQUEST_ID}: {secrets.token_hex(16)}\r\n{': '.join(DEFAULT_CACHING)}\r\n\r\n"
-        )
+        headers = [
+            ("Connection", "close"),
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            (REQUEST_ID, request_id),
+            DEFAULT_CACHING,
+            DEFAULT_POLICY,
+            *HEADERS,
+        ]
+        lines = [f"HTTP/1.1 {status} {status.phrase}", *map(": ".join, headers)]
+        head = "\r\n".join([*lines, "", ""])
         try:
             util.write_nonblock(client, head.encode("latin1") + body)
             util.close_graceful(client)  # a reset would discard the response on its way
