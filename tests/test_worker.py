@@ -1,5 +1,6 @@
 """The worker serves each connection in a greenlet, and none of them holds up others."""
 
+import gzip
 import json
 import re
 import socket
@@ -162,6 +163,29 @@ def test_a_malformed_request_gets_json_and_the_end(
     assert all(line.count("request_id=") == 1 for line in logged)
     assert not re.search('" 4.* request_id=-', one_worker.log)
     assert "Traceback" not in one_worker.log
+
+
+@pytest.mark.parametrize(
+    ("coding", "expected", "reason"),
+    [
+        ("foo", 501, "transfer_coding_not_supported"),
+        ("foo, chunked", 501, "transfer_coding_not_supported"),
+        ("gzip", 400, "malformed_request"),
+        ("gzip, chunked", 400, "malformed_json"),
+    ],
+)
+def test_no_transfer_coding_but_chunked_is_decoded(
+    one_worker: Service, coding: str, expected: int, reason: str
+) -> None:
+    body = gzip.compress(b'{"title": "t", "repository": "pallets/flask"}')
+    head = "POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Transfer-Encoding: {coding}\r\n\r\n"
+    with ExitStack() as stack:
+        client = connect(one_worker, stack)
+        client.sendall(head.encode() + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        response = read_response(client)
+    assert status(response) == expected
+    assert json.loads(response.partition(b"\r\n\r\n")[2])["reason"] == reason
 
 
 LARGE = 20_000_000  # bytes; more than the kernel buffers
