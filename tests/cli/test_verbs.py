@@ -14,6 +14,7 @@ from tracker.api.change_schemas import FeedQuerySchema
 from tracker.cli.filters import KINDS
 from tracker.cli.verbs import MODULES, verbs
 from tracker.database.changes import ChangeKind
+from tracker.tasks import repository_filters, sorting
 from tracker.tasks.filters import FILTERS, Filter
 from tracker.tasks.repository_filters import REPOSITORY_FILTERS
 
@@ -50,6 +51,19 @@ def test_each_filter_of_the_api_is_an_option(name: str, filters: dict[str, bool]
 
 def test_each_kind_of_change_can_be_chosen() -> None:
     assert list(KINDS) == [kind.value for kind in ChangeKind]
+
+
+@pytest.mark.parametrize(
+    ("name", "sorts"), [("list", sorting.SORTS), ("repos", repository_filters.SORTS)]
+)
+def test_each_order_of_the_api_can_be_chosen(tracker: Tracker, name: str, sorts: list[str]) -> None:
+    command = verbs.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    (kind,) = (option.type for option in command.params if option.name == "sort")
+    assert isinstance(kind, click.Choice)
+    assert set(kind.choices) == set(sorts)
+    assert tracker(name, "--sort", "zz").returncode == 2
+    assert tracker(name, "--sort", "-stars").returncode == 0
 
 
 def test_repositories_are_filtered_by_their_last_refresh(tracker: Tracker) -> None:
@@ -102,7 +116,7 @@ def test_a_line_in_another_encoding_is_told_by_its_number(tracker: Tracker, loca
         input=lines,
         capture_output=True,
     )
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert done.stderr.startswith(b"error: line 1: the text is not valid UTF-8; convert it ")
     assert done.stdout.decode().endswith("\tGröße\n")
 
@@ -133,6 +147,14 @@ def test_lines_of_standard_input_become_tasks(tracker: Tracker) -> None:
         ["error", " line 4"],
     ]
     assert done.returncode == 1
+    done = tracker("add", "-", typed="foo/bar\npallets/flask\n")
+    assert done.returncode == 2  # no task at all
+
+
+def test_a_line_that_can_not_be_read_is_one_of_several(tracker: Tracker) -> None:
+    done = tracker("add", "-q", "-", typed="pallets/flask One\npallets/flask\n")
+    assert (done.returncode, len(done.stdout.split())) == (1, 1)
+    assert done.stderr == "error: line 2: a title is missing after pallets/flask\n"
 
 
 def test_a_status_changes_by_id_and_by_filter(tracker: Tracker) -> None:
@@ -227,6 +249,7 @@ def test_failures_have_their_exit_codes(tracker: Tracker) -> None:
     dead = tracker("show", number, TRACKER_URL="http://127.0.0.1:1")
     assert dead.returncode == 5
     assert dead.stderr == "error: http://127.0.0.1:1 can't be reached: Connection refused\n"
+    assert tracker("add", "faults/closed", "x").returncode == 1
 
 
 def test_a_task_can_be_added_while_github_fails(tracker: Tracker) -> None:

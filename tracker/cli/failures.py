@@ -110,6 +110,7 @@ class Failures:
 
     def __init__(self) -> None:
         self.code = Exit.DONE
+        self._some_done = False
 
     def of(self, what: str) -> Failures:
         """Return a block whose failure is printed with what it is about."""
@@ -121,6 +122,7 @@ class Failures:
 
     def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> bool:
         if not isinstance(error, Failure):
+            self._some_done |= error is None
             return False
         if self._what:
             error.text = f"{self._what}: {error.text}"
@@ -131,6 +133,7 @@ class Failures:
         return True
 
     def end(self) -> None:
-        """Exit with the failures' code, or with 1 if they have several."""
+        """Exit with the failures' code, or with 1 if they have several or some tasks are done."""
         if self.code:
-            click.get_current_context().exit(self.code)
+            code = Exit.REFUSED if self._some_done else self.code
+            click.get_current_context().exit(code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -26,8 +26,16 @@ SORTS = (
     "completed_at",
     "title",
 )
+REPOSITORY_SORTS = ("name", "stars", "pushed_at", "metadata_fetched_at")
 LIMIT = 30  # rows, unless --limit says otherwise
 OPENED_MAX = 10  # pages of the browser
+
+
+def sort_option(names: Sequence[str]) -> Any:
+    """Return a decorator that adds `--sort`; a minus before a name makes it descending."""
+    signed = click.Choice([sign + name for name in names for sign in ("", "-")])
+    text = f"One of {', '.join(names)}; -FIELD for descending."
+    return click.option("--sort", type=signed, metavar="FIELD", help=text)
 
 
 def limit_option(function: Any) -> Any:
@@ -70,7 +78,7 @@ def print_tasks(tasks: list[Row], output: Output) -> None:
     "list --q 'flask err' --all",
 )
 @selection_options
-@click.option("--sort", metavar="FIELD", help=f"One of {', '.join(SORTS)}; -FIELD for descending.")
+@sort_option(SORTS)
 @limit_option
 @output_options
 def list_verb(selection: Selection, sort: str | None, limit: int, output: Output) -> None:
@@ -186,7 +194,7 @@ def changes_verb(limit: int, output: Output) -> None:
 
 @verb("repos", "repos --sort -stars", "repos --archived true", "repos --jsonl --limit 0")
 @filter_options("archived", "language", "metadata_status", "pushed_before", "fetched_before")
-@click.option("--sort", metavar="FIELD", help="name, stars, pushed_at or metadata_fetched_at.")
+@sort_option(REPOSITORY_SORTS)
 @limit_option
 @output_options
 def repos_verb(sort: str | None, limit: int, output: Output) -> None:
