@@ -85,6 +85,7 @@ def test_a_database_out_of_reach_is_one_line(project: Path) -> None:
     assert done.returncode == 5
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
+    assert "Connection refused; check that PostgreSQL runs, and the host and port" in done.stderr
     assert "pw@" not in done.stderr
 
 

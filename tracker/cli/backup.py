@@ -29,6 +29,10 @@ TABLES = [
 RESTORE_LOCK_TIMEOUT = 10  # seconds that a restore waits for other sessions
 
 
+class ProgramFailed(TrackerError):
+    """One of PostgreSQL's programs failed; the message has its own words."""
+
+
 @click.command("dump")
 @click.argument("file")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
@@ -92,9 +96,13 @@ def restore_file(settings: Settings, file: Path, folder: Path) -> None:
     Extensions are created where they are missing, and not replaced: they may belong to another
     role, and other tables may need them.
     """
-    entries = run(settings, "pg_restore", "--list", str(file)).splitlines(keepends=True)
+    remedy = "take a file that `db dump` has written"
+    try:
+        entries = run(settings, "pg_restore", "--list", str(file)).splitlines(keepends=True)
+    except ProgramFailed as error:
+        raise TrackerError(f"{file} can't be restored: {error}; {remedy}") from error
     if not any(f"TABLE DATA public {Task._meta.table_name} " in entry for entry in entries):
-        raise TrackerError(f"{file} is no dump of the tracker's database")
+        raise TrackerError(f"{file} is no dump of the tracker's database; {remedy}")
     extensions = [entry for entry in entries if re.match(r"\d+; \d+ \d+ EXTENSION ", entry)]
     kept = re.compile(r"\d+; \d+ \d+ (EXTENSION|COMMENT|SCHEMA) ")
     others = [entry for entry in entries if not kept.match(entry)]
@@ -137,7 +145,8 @@ def run(settings: Settings, name: str, *arguments: str) -> str:
     """Run one of PostgreSQL's programs, and return its output.
 
     Raises:
-        TrackerError: it is missing, too old, or failed.
+        TrackerError: it is missing, or too old.
+        ProgramFailed: it failed.
     """
     environment = {n: value for n, value in os.environ.items() if n != "PGPASSWORD"}
     if password := connection_parameters(settings).get("password"):
@@ -155,7 +164,7 @@ def run(settings: Settings, name: str, *arguments: str) -> str:
         lines = done.stderr.splitlines()
         errors = [line for line in lines if re.search("error:|ERROR:|FATAL:", line)] or lines
         reason = re.sub(r"^psql:.*?: ", "", errors[0]) if errors else f"status {done.returncode}"
-        raise TrackerError(f"{name} failed, and nothing is changed: {reason}")
+        raise ProgramFailed(f"{name} failed, and nothing is changed: {reason}")
     return done.stdout
 
 

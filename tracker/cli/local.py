@@ -15,7 +15,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from .. import create_app, logs
 from ..config import Settings
 from ..database import migrations
-from ..database.connection import connection_parameters, database
+from ..database.connection import connection, connection_parameters, database
 from ..database.errors import explain
 from ..errors import EmbeddedPostgresError, TrackerError
 from ..postgres import server as embedded
@@ -38,11 +38,13 @@ class Application:
             self._resources.enter_context(embedded.running(folder))
             if folder:
                 migrations.upgrade(settings)
+            self._app = create_app(settings)
+            with connection():  # a response would not name the cause of a failure
+                pass
         except (EmbeddedPostgresError, TrackerError, PeeweeException) as error:
             self._resources.close()
             cause = explain(error, connection_parameters(settings))
             raise Failure(cause, Exit.LATER) from None
-        self._app = create_app(settings)
         self._address = f"http://localhost:{settings.port}"
 
     def send(
