@@ -138,6 +138,12 @@ def test_a_restore_looks_for_the_file_before_the_tasks(run: Run, url: str, file:
     assert result.output == f"Error: {file} can't be read: No such file or directory\n"
 
 
+def test_a_dump_replaces_no_link_unless_forced(run: Run, url: str, file: Path) -> None:
+    file.symlink_to("nothing")
+    assert "use --force" in run("db", "dump", str(file), database_url=url).output
+    assert file.is_symlink()
+
+
 @pytest.mark.parametrize("missing", ["folder", "schema"])
 def test_a_dump_that_fails_leaves_no_file(run: Run, url: str, file: Path, missing: str) -> None:
     if missing == "folder":

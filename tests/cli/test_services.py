@@ -204,7 +204,8 @@ def test_a_token_follows_no_redirect(project: Path) -> None:
     head = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     done, seen = answered(project, head)
     assert done.returncode == 1
-    assert done.stderr == "error: unusable response with status 302\n"
+    said = "unusable response with status 302: redirects are not followed; check TRACKER_URL"
+    assert done.stderr == f"error: {said}\n"
     assert len(seen) == 1
 
 

@@ -49,6 +49,17 @@ def test_an_existing_file_is_kept_without_force(tracker: Tracker) -> None:
     assert tracker("export", "no/folder/x").returncode == 1
 
 
+def test_an_export_replaces_no_link_and_no_folder(tracker: Tracker) -> None:
+    link = tracker.home / "tasks.jsonl"
+    link.symlink_to("nothing")
+    done = tracker("export", str(link))
+    said = f"error: {link} exists; use --force to overwrite it\n"
+    assert (done.returncode, done.stderr, link.is_symlink()) == (1, said, True)
+    done = tracker("export", str(tracker.home))
+    said = f"error: {tracker.home} is a folder; name a file in it\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 def test_invalid_lines_are_told_by_their_number(tracker: Tracker) -> None:
     text = "pallets/flask Read\nnonsense \x1b here\n"
     done = tracker("import", "-", typed=text)

@@ -202,7 +202,7 @@ def new_file(path: Path, force: bool) -> Iterator[Path]:
     """
     if path.is_dir():
         raise TrackerError(f"{path} is a folder; name a file in it")
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:  # a link to nothing is one, too
         raise TrackerError(f"{path} exists; use --force to overwrite it")
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -71,7 +71,10 @@ def problem(response: Response) -> dict[str, Any]:
 def explain(response: Response) -> str:
     """Return the service's message with the invalid fields, and when to try again."""
     body = problem(response)
-    message = str(body.get("message") or f"unusable response with status {response.status}")
+    message = f"unusable response with status {response.status}"
+    if 300 <= response.status < 400:
+        message += ": redirects are not followed; check TRACKER_URL"
+    message = str(body.get("message") or message)
     if fields := list(field_errors(body.get("errors"))):
         message = "; ".join(fields)
     if response.status == 401:

@@ -99,9 +99,11 @@ def new_file(path: Path, force: bool) -> Iterator[IO[bytes]]:
     """Create a file that gets its name after the block.
 
     Raises:
-        Failure: it exists, and `force` is false; or it can't be written.
+        Failure: it exists, and `force` is false; or it is a folder, or can't be written.
     """
-    if path.exists() and not force:
+    if path.is_dir():
+        raise Failure(f"{path} is a folder; name a file in it")
+    if os.path.lexists(path) and not force:  # a link to nothing is one, too
         raise Failure(f"{path} exists; use --force to overwrite it")
     try:
         if path.exists() and not path.is_file():  # a device must stay one
