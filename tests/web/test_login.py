@@ -113,6 +113,20 @@ def test_a_logout_deletes_the_cookie(guarded: FlaskClient) -> None:
     assert guarded.get("/tasks").status_code == 401
 
 
+@pytest.mark.parametrize("headers", [HTML, {}])
+def test_a_wrong_token_is_told_how_to_authenticate(
+    guarded: FlaskClient, client: FlaskClient, headers: dict[str, str]
+) -> None:
+    for service, message in (
+        (guarded, "The token is wrong; use one of those in API_TOKEN."),
+        (client, "No login is needed: the service has no API_TOKEN."),
+    ):
+        response = service.post("/web/login", data={"token": "x"}, headers={**headers, **HERE})
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="tasks"'
+        assert message in response.text
+
+
 def test_ten_wrong_tokens_a_minute_stop_the_eleventh(
     guarded: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

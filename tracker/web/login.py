@@ -26,13 +26,18 @@ def log_in() -> Any:
     if (seconds := math.ceil(session.wrong_tokens.wait())) > 0:
         message = f"Too many wrong tokens; try again in {seconds} s."
         raise TooManyLogins(message, retry_after=seconds)
-    token = find_token(given, current_app.config["SETTINGS"].api_tokens)
+    tokens = current_app.config["SETTINGS"].api_tokens
+    token = find_token(given, tokens)
     if token is None:
         session.wrong_tokens.failed()
         message = "The token is wrong; use one of those in API_TOKEN."
+        if not tokens:
+            message = "No login is needed: the service has no API_TOKEN."
+        headers = {"WWW-Authenticate": 'Bearer realm="tasks"'}
         if not wants_html():
-            raise TokenWrong(message)
-        return render_template("login.html", next=target, failure=message), TokenWrong.status
+            raise TokenWrong(message, headers=headers)
+        page = render_template("login.html", next=target, failure=message)
+        return page, TokenWrong.status, headers
     response = redirect(target, 303)
     session.start(response, token)
     return response
