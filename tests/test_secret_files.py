@@ -1,5 +1,6 @@
 """Secrets from files, which API_TOKEN_FILE, DATABASE_URL_FILE and GITHUB_TOKEN_FILE name."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -90,6 +91,22 @@ def test_a_secret_that_others_can_read_is_warned_of(
     secret.chmod(mode)
     warning = f"{secret} can be read by other accounts; run: chmod 600 {secret}"
     assert file_warnings() == ([warning] if mode != 0o600 else [])
+
+
+def test_a_file_of_another_account_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    dotenv = tmp_path / ".env"
+    dotenv.touch(0o600)
+    reader = os.geteuid()
+    if reader == 0:  # root's own files are safe for everyone
+        os.chown(dotenv, 1, -1)
+    else:
+        reader += 1
+        monkeypatch.setattr(os, "geteuid", lambda: reader)
+    warning = f"{dotenv} belongs to another account; run: chown {reader} {dotenv}"
+    assert file_warnings() == [warning]
 
 
 def test_a_misspelt_name_of_the_tokens_file_stops_the_start(

@@ -1,5 +1,6 @@
 """Secrets from files, as systemd, Docker and Kubernetes pass them: API_TOKEN_FILE names one."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,12 @@ def read_secret_files(environ: Mapping[str, str], root: Path) -> SecretFiles:
 
 
 def exposed(path: Path) -> list[str]:
-    """Return a warning if other accounts can read a file with secrets."""
-    if path.exists() and path.stat().st_mode & 0o077:
-        return [f"{path} can be read by other accounts; run: chmod 600 {path}"]
-    return []
+    """Return warnings if other accounts can read or change a file with secrets."""
+    if not path.exists():
+        return []
+    status, found = path.stat(), []
+    if status.st_uid not in {os.geteuid(), 0}:  # root can read everything
+        found.append(f"{path} belongs to another account; run: chown {os.geteuid()} {path}")
+    if status.st_mode & 0o077:
+        found.append(f"{path} can be read by other accounts; run: chmod 600 {path}")
+    return found

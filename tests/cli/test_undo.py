@@ -1,5 +1,6 @@
 """Undo, the editor, and conflicts with changes of others."""
 
+import os
 import stat
 import sys
 from pathlib import Path
@@ -89,6 +90,20 @@ def test_the_journal_keeps_the_last_twenty_commands(tracker: Tracker) -> None:
     tracker.add("pallets/flask", "One")
     assert len(list(state.iterdir())) == 20
     assert tracker("undo").returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_journal_of_another_account_is_refused(tracker: Tracker) -> None:
+    number = str(tracker.add("pallets/flask", "One"))
+    folder = tracker.home / STATE
+    os.chown(folder, 1, -1)
+    said = f"{folder} belongs to another account; set XDG_STATE_HOME\n"
+    done = tracker("done", number)
+    assert (done.returncode, tracker.task(int(number))["status"]) == (1, "open")
+    assert done.stderr == f"error: the journal for undo can't be written: {said}"
+    undone = tracker("undo")
+    assert undone.returncode == 1
+    assert undone.stderr == f"error: the journal can't be read: {said}"
 
 
 def editor(tracker: Tracker, script: str) -> dict[str, str]:

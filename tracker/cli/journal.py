@@ -18,11 +18,17 @@ Entry = dict[str, Any]
 
 
 def folder() -> Path:
-    """Return the folder of the journal, created with mode 0700."""
+    """Return the folder of the journal, created with mode 0700.
+
+    Raises:
+        OSError: it can't be created, or belongs to another account.
+    """
     state = os.environ.get("XDG_STATE_HOME", "")
     base = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
     path = base / "github-task-tracker"
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_uid != os.geteuid():  # its owner could change what `undo` does
+        raise PermissionError(f"{path} belongs to another account")
     return path
 
 
@@ -149,7 +155,7 @@ def last(url: str) -> tuple[Path, str, list[Entry]] | None:
             if head["url"] == url and entries:
                 return path, head["command"], entries
     except (OSError, ValueError) as error:
-        raise Failure(f"the journal can't be read: {error}") from None
+        raise Failure(f"the journal can't be read: {error}; set XDG_STATE_HOME") from None
     return None
 
 
