@@ -367,7 +367,9 @@ def say(text: str) -> None:
 
 
 def fail(text: str, code: int = 1) -> "NoReturn":
-    print("error: %s" % text, file=sys.stderr)
+    # A terminal would obey control characters, which an argument may have.
+    shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    print("error: %s" % shown, file=sys.stderr)
     sys.exit(code)
 
 

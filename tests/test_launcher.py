@@ -120,6 +120,13 @@ def test_an_unknown_command_is_refused_with_a_hint(tmp_path: Path, command: str,
     assert not (folder / ".venv").exists()
 
 
+def test_control_characters_of_an_argument_are_shown_and_not_obeyed(tmp_path: Path) -> None:
+    done = launch(new_checkout(tmp_path / "project"), "\x1b[31m\n\u202e")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown command '\\x1b[31m\\n\\u202e'; see ")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("value", ["auto", "1.5", "-1", "\u00b2", "1" * 5000])
 def test_a_wrong_web_concurrency_is_refused_in_one_line(value: str) -> None:
     done = launch(first_starts()[0], WEB_CONCURRENCY=value)
