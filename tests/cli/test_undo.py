@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,16 @@ def test_an_editor_that_can_not_be_used_is_one_line(
     done = tracker("edit", number, EDITOR=editor, VISUAL="", TMPDIR=str(tracker.home))
     assert (done.returncode, done.stderr) == (1, f"error: {said}\n")
     assert not list(tracker.home.glob("tracker-*.txt"))
+
+
+def test_an_edit_without_room_for_its_file_is_one_line(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = str(tracker.add("pallets/flask", "One"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tracker.home / "none"))
+    done = tracker("edit", number, EDITOR="true")
+    said = "no file for the editor can be written: No such file or directory; set TMPDIR"
+    assert (done.returncode, done.stderr) == (1, f"error: {said}\n")
 
 
 def conflict(tracker: Tracker, number: int) -> dict[str, str]:

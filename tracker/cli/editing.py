@@ -206,8 +206,16 @@ def open_editor(path: Path, text: str) -> str:
 
 
 def keep(text: str) -> str:
-    """Write the text to a file that only this account reads, and return its path."""
-    descriptor, path = tempfile.mkstemp(prefix="tracker-", suffix=".txt")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    """Write the text to a file that only this account reads, and return its path.
+
+    Raises:
+        Failure: it can't be written.
+    """
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="tracker-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        message = f"no file for the editor can be written: {error.strerror}; set TMPDIR"
+        raise Failure(message) from None
     return path
