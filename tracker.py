@@ -160,7 +160,7 @@ def show(text: str) -> "NoReturn":
         print(text, flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the flush at the exit would fail too
-        fail("can't write the output: %s; free some space" % error.strerror)
+        fail("can't write the output: %s; free some space or write it elsewhere" % error.strerror)
     sys.exit()
 
 

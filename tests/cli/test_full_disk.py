@@ -11,7 +11,8 @@ from command_line import Tracker
 from helpers import PATIENCE, ROOT, UNSET
 
 FULL = Path("/dev/full")
-ERROR = "error: can't write the output: No space left on device; free some space\n"
+REMEDY = "free some space or write it elsewhere"
+ERROR = f"error: can't write the output: No space left on device; {REMEDY}\n"
 Done = subprocess.CompletedProcess[str]
 
 pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")

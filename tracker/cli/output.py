@@ -120,7 +120,9 @@ def unwritable(error: OSError) -> Failure:
     if error.filename is not None:
         raise error
     discard_output()  # or the interpreter's own flush at the end would fail
-    return Failure(f"can't write the output: {error.strerror or error}; free some space")
+    return Failure(
+        f"can't write the output: {error.strerror or error}; free some space or write it elsewhere"
+    )
 
 
 class Counted:
