@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from typing import Any
 
 import psutil
@@ -146,6 +147,7 @@ def test_ctrl_c_ends_a_verb_without_a_traceback(tracker: Tracker) -> None:
         text=True,
     )
     wait_for(lambda: bool(connections(process.pid)))
+    time.sleep(0.5)  # the socket exists before the command knows it
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (130, "\n")

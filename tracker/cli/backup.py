@@ -29,10 +29,6 @@ TABLES = [
 RESTORE_LOCK_TIMEOUT = 10  # seconds that a restore waits for other sessions
 
 
-class ProgramFailed(TrackerError):
-    """One of PostgreSQL's programs failed; the message has its own words."""
-
-
 @click.command("dump")
 @click.argument("file")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
@@ -96,13 +92,11 @@ def restore_file(settings: Settings, file: Path, folder: Path) -> None:
     Extensions are created where they are missing, and not replaced: they may belong to another
     role, and other tables may need them.
     """
-    remedy = "take a file that `db dump` has written"
-    try:
-        entries = run(settings, "pg_restore", "--list", str(file)).splitlines(keepends=True)
-    except ProgramFailed as error:
-        raise TrackerError(f"{file} can't be restored: {error}; {remedy}") from error
+    remedy = "; take a file that `db dump` has written"
+    listing = run(settings, "pg_restore", "--list", str(file), remedy=remedy)
+    entries = listing.splitlines(keepends=True)
     if not any(f"TABLE DATA public {Task._meta.table_name} " in entry for entry in entries):
-        raise TrackerError(f"{file} is no dump of the tracker's database; {remedy}")
+        raise TrackerError(f"{file} is no dump of the tracker's database{remedy}")
     extensions = [entry for entry in entries if re.match(r"\d+; \d+ \d+ EXTENSION ", entry)]
     kept = re.compile(r"\d+; \d+ \d+ (EXTENSION|COMMENT|SCHEMA) ")
     others = [entry for entry in entries if not kept.match(entry)]
@@ -141,12 +135,11 @@ def database_options(settings: Settings) -> list[str]:
     return ["--no-password", f"--dbname={make_dsn(**shown)}"]
 
 
-def run(settings: Settings, name: str, *arguments: str) -> str:
+def run(settings: Settings, name: str, *arguments: str, remedy: str = "") -> str:
     """Run one of PostgreSQL's programs, and return its output.
 
     Raises:
-        TrackerError: it is missing, or too old.
-        ProgramFailed: it failed.
+        TrackerError: it is missing, too old, or failed; then the message ends with the remedy.
     """
     environment = {n: value for n, value in os.environ.items() if n != "PGPASSWORD"}
     if password := connection_parameters(settings).get("password"):
@@ -164,7 +157,7 @@ def run(settings: Settings, name: str, *arguments: str) -> str:
         lines = done.stderr.splitlines()
         errors = [line for line in lines if re.search("error:|ERROR:|FATAL:", line)] or lines
         reason = re.sub(r"^psql:.*?: ", "", errors[0]) if errors else f"status {done.returncode}"
-        raise ProgramFailed(f"{name} failed, and nothing is changed: {reason}")
+        raise TrackerError(f"{name} failed, and nothing is changed: {reason}{remedy}")
     return done.stdout
 
 
