@@ -180,21 +180,26 @@ async function renew() {
   prepareTask();
   prepareList();
   const same = active && active.id && document.getElementById(active.id);
-  if (inside && active.isConnected) active.focus();
-  else if (inside && same) same.focus();
-  else if (inside || document.activeElement === document.body) {
+  const still = { preventScroll: true };
+  if (inside && active.isConnected) active.focus(still);
+  else if (inside && same) same.focus(still);
+  else if (inside || (document.activeElement === document.body && !rows().some((row) => idOf(row) === current))) {
     const near = rows()[Math.min(Math.max(position, 0), rows().length - 1)];
     if (position >= 0 && near) stand(near);
-    else if (inside) $("#main").focus(); // not a field: a key such as u would be typed there
+    else if (inside) $("#main").focus(still); // not a field: a key such as u would be typed there
   }
   markCurrent();
 }
 
 function stand(row) {
   current = idOf(row);
-  $(".title", row).focus();
-  row.scrollIntoView({ block: "nearest" });
+  $(".title", row).focus({ preventScroll: true });
   markCurrent();
+}
+
+function show(row) {
+  stand(row);
+  row.scrollIntoView({ block: "nearest" });
 }
 
 function markCurrent() {
@@ -586,7 +591,7 @@ async function add(form, optional) {
     const here = document.getElementById(`t${task.id}`);
     say(here ? `Added #${task.id} on ${task.repository}.` : `Added #${task.id} on ${task.repository}; this list doesn't show it.`,
       { undo, link: here ? undefined : ["Show", `${root}/web/tasks/${task.id}`] });
-    input.focus();
+    input.focus({ preventScroll: true });
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
     if (failure.data.reason === "idempotency_key_reused") form.elements.key.value = newKey();
@@ -698,7 +703,7 @@ function closeEditor(editor, discard = false) {
     return false;
   }
   editor.remove();
-  if (row) stand(row);
+  if (row) show(row);
   return true;
 }
 
@@ -802,7 +807,7 @@ function move(step) {
   const list = rows();
   if (!list.length) return;
   const at = list.findIndex((row) => row.contains(document.activeElement) || idOf(row) === current);
-  stand(list[at < 0 ? 0 : Math.min(Math.max(at + step, 0), list.length - 1)]);
+  show(list[at < 0 ? 0 : Math.min(Math.max(at + step, 0), list.length - 1)]);
 }
 
 const goto = (id) => ($(id) ? $(id).focus() : location.assign(`${root}/${id}`));
