@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from browser import focused, toast
 from helpers import Service
@@ -13,6 +13,39 @@ pytestmark = pytest.mark.slow
 Create = Callable[..., dict[str, Any]]
 Stored = Callable[[], list[dict[str, Any]]]
 MANY = "".join(f"pallets/flask Task {number}\n" for number in range(40))
+
+
+class Slow:
+    """Requests of a page that wait until they are released."""
+
+    def __init__(self, page: Page, pattern: str, method: str) -> None:
+        self.page = page
+        self.pattern = pattern
+        self.method = method
+        self.waiting: list[Route] = []
+        page.route(pattern, self._keep)
+
+    def _keep(self, route: Route) -> None:
+        if route.request.method == self.method:
+            self.waiting.append(route)
+        else:
+            route.fallback()
+
+    def wait(self) -> None:
+        """Wait until a request is kept."""
+        for _ in range(500):
+            if self.waiting:
+                return
+            self.page.wait_for_timeout(10)
+        raise AssertionError(f"no {self.method} of {self.pattern}")
+
+    def release(self) -> int:
+        """Send the requests, and return how many there were."""
+        self.page.wait_for_timeout(200)  # a second request would be here by now
+        for route in self.waiting:
+            route.continue_()
+        self.page.unroute(self.pattern)
+        return len(self.waiting)
 
 
 def scrolled(page: Page) -> int:
@@ -68,3 +101,114 @@ def test_back_selects_nothing(page: Page, make: Create) -> None:
     page.go_back()
     expect(page.locator(".row")).to_have_count(3)
     expect(page.locator(".row > input:checked")).to_have_count(0)
+
+
+@pytest.mark.parametrize("way", ["click", "key"])
+def test_an_import_runs_once(page: Page, stored: Stored, way: str) -> None:
+    page.goto("/web/import")
+    page.get_by_label("Or text").fill("pallets/flask One\npallets/flask Two")
+    page.get_by_role("button", name="Check").click()
+    button = page.get_by_role("button", name="Import 2 tasks")
+    expect(button).to_be_visible()
+    slow = Slow(page, "**/tasks/import?*", "POST")
+    for _ in range(2):
+        button.click() if way == "click" else button.press("Enter")
+        slow.wait()
+        page.wait_for_timeout(450)  # no double click
+    assert slow.release() == 1
+    expect(page.locator("#outcome")).to_contain_text("2 tasks imported.")
+    assert len(stored()) == 2
+
+
+def test_a_save_runs_once(page: Page, make: Create, stored: Stored) -> None:
+    task = make(title="one")
+    page.goto(f"/web/tasks/{task['id']}")
+    page.get_by_label("Title").fill("two")
+    slow = Slow(page, f"**/tasks/{task['id']}", "PATCH")
+    page.get_by_label("Title").press("Enter")
+    page.get_by_label("Title").press("Enter")
+    slow.wait()
+    assert slow.release() == 1
+    toast(page, "Saved #")
+    assert stored()[0]["version"] == 2
+
+
+@pytest.mark.parametrize("way", ["click", "hold"])
+def test_an_impatient_undo_takes_back_one_change(
+    page: Page, make: Create, stored: Stored, way: str
+) -> None:
+    for title in ("one", "two"):
+        make(title=title)
+    page.goto("/?sort=created_at")
+    for title in ("one", "two"):
+        page.get_by_role("button", name=f"Mark done: {title}").click()
+        expect(page.get_by_role("button", name=f"Reopen: {title}")).to_be_visible()
+    slow = Slow(page, f"**/tasks/{stored()[1]['id']}", "PATCH")
+    if way == "click":
+        for _ in range(2):
+            page.get_by_role("button", name="Undo").click()
+            page.wait_for_timeout(450)  # no double click
+    else:
+        page.keyboard.down("u")
+        page.keyboard.down("u")
+    assert slow.release() == 1
+    toast(page, "Undone: 1 task.")
+    if way == "hold":
+        page.keyboard.down("u")
+    page.wait_for_timeout(200)
+    assert [task["status"] for task in stored()] == ["done", "open"]
+
+
+def test_a_double_click_ticks_one_task(page: Page, make: Create, stored: Stored) -> None:
+    make(title="one"), make(title="two")
+    page.goto("/?status=open&sort=created_at")
+    box = page.locator(".tick").first.bounding_box()
+    assert box
+    place = (box["x"] + 5, box["y"] + 5)
+    page.mouse.click(*place)
+    expect(page.locator(".row")).to_have_count(1)
+    page.mouse.move(*place)
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+    page.wait_for_timeout(200)
+    assert [task["status"] for task in stored()] == ["done", "open"]
+
+
+def test_two_taps_on_one_place_are_one_click(page: Page) -> None:
+    page.goto("/")
+    box = page.locator("#theme").bounding_box()
+    assert box
+    theme = "document.documentElement.dataset.theme"
+    before = page.evaluate(theme)
+    for _ in range(2):  # the browser counts each as a first click
+        page.mouse.click(box["x"] + 5, box["y"] + 5)
+    assert page.evaluate(theme) != before
+
+
+def test_two_ticks_of_one_task_are_one_change(page: Page, make: Create, stored: Stored) -> None:
+    task = make()
+    page.goto("/")
+    page.keyboard.press("j")
+    slow = Slow(page, f"**/tasks/{task['id']}", "PATCH")
+    page.keyboard.press("d")
+    slow.wait()
+    page.keyboard.press("d")
+    assert slow.release() == 1
+    toast(page, "1 task done.")
+    assert stored()[0]["version"] == 2
+
+
+def test_a_double_click_on_a_bulk_change_is_one_change(
+    page: Page, make: Create, stored: Stored
+) -> None:
+    for number in range(3):
+        make(title=f"task {number}")
+    page.goto("/?sort=created_at")
+    for box in page.locator(".row > input").all():
+        box.check()
+    page.locator("#bulk").get_by_role("button", name="Mark done").click()
+    page.locator("#bulk").get_by_role("button", name="Mark done").click()
+    toast(page, "3 tasks done.")
+    page.wait_for_timeout(200)
+    assert "failed" not in page.locator("#toast").inner_text()
+    assert {task["version"] for task in stored()} == {2}

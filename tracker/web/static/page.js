@@ -100,6 +100,21 @@ async function each(items, work) {
 
 const pick = (results, name) => results.flatMap((result) => result[name] ?? []);
 
+const running = new Set(); // forms, ids of tasks and "undo" whose requests have no response yet
+
+// Runs the work for those that are not running, so that a second click makes no second change.
+async function alone(things, work) {
+  const keyOf = (thing) => (Array.isArray(thing) ? thing[0] : thing);
+  const free = things.filter((thing) => !running.has(keyOf(thing)));
+  if (!free.length) return undefined;
+  for (const thing of free) running.add(keyOf(thing));
+  try {
+    return await work(free);
+  } finally {
+    for (const thing of free) running.delete(keyOf(thing));
+  }
+}
+
 // --- What is said, and undone
 
 const undone = [];
@@ -130,15 +145,19 @@ function fail(failure) {
 }
 
 async function undoLast() {
+  if (running.has("undo")) return undefined;
   const undo = undone.pop();
   if (!undo) return say("There is nothing to undo.");
+  running.add("undo");
   try {
     say(await undo());
   } catch (failure) {
     fail(failure);
     if (!failure.status || failure.status === 401 || failure.status >= 500) return void undone.push(undo); // it may work later
+  } finally {
+    running.delete("undo");
   }
-  await renew();
+  return renew();
 }
 
 // --- The list
@@ -240,8 +259,10 @@ function showSelection() {
 
 // --- Changes
 
+const change = (targets, fieldsOf, done) => alone(targets, (free) => changeEach(free, fieldsOf, done));
+
 // Changes tasks one by one, each only if it is still at the version that is shown.
-async function change(targets, fieldsOf, done) {
+async function changeEach(targets, fieldsOf, done) {
   const results = await each(targets, async ([id, version]) => {
     const before = await api("GET", `/tasks/${id}`);
     const fields = fieldsOf(before);
@@ -616,7 +637,8 @@ function prepareImport() {
   const text = $("#import-text");
   const said = (result) => result.invalid.map(({ line, errors, text: bad }) => element("li", {},
     `Line ${line}: ${Object.values(errors).flat().join(" ")} `, element("bdi", { className: "faint", textContent: bad })));
-  const send = async (dry) => {
+  const send = (dry) => alone([form], () => request(dry));
+  const request = async (dry) => {
     const file = $("#import-file").files[0] || new Blob([text.value]);
     button.disabled = true;
     try {
@@ -711,7 +733,7 @@ function prepareEditing(form) {
   const id = form.getAttribute("action").split("/").pop();
   form.onsubmit = (event) => {
     event.preventDefault();
-    save(form, id, changesOf(form)).catch(fail);
+    alone([form], () => save(form, id, changesOf(form))).catch(fail);
   };
 }
 
@@ -836,6 +858,7 @@ const TASK_KEYS = {
 
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
+  if (key === "Enter" && event.repeat && !target.matches("textarea")) return void event.preventDefault(); // one press, one change
   if (key === "Escape" && target.closest(".editor")) return void closeEditor(target.closest(".editor"));
   if (key === "Escape" && target.matches("#line, #search")) return void target.blur();
   if (key === "Enter" && (event.ctrlKey || event.metaKey) && target.form) return void target.form.requestSubmit();
@@ -846,6 +869,7 @@ document.addEventListener("keydown", (event) => {
   const action = KEYS[key] || (row && ROW_KEYS[key] && (() => ROW_KEYS[key](row))) || (onOne() && TASK_KEYS[key]);
   if (!action) return undefined;
   event.preventDefault();
+  if (event.repeat && key !== "j" && key !== "k") return undefined;
   return action();
 });
 
@@ -882,6 +906,18 @@ document.addEventListener("submit", (event) => {
 window.addEventListener("beforeunload", (event) => {
   if ($$("#edit").some((form) => Object.keys(changesOf(form)).length)) event.preventDefault();
 });
+
+// The second click of a double click would press the button that has come to its place meanwhile.
+// A touch screen counts no clicks, so time and place tell, too.
+let clicked = { timeStamp: -Infinity };
+document.addEventListener("click", (event) => {
+  const near = Math.hypot(event.clientX - clicked.clientX, event.clientY - clicked.clientY) < 10;
+  const second = event.detail > 1 || (event.detail && near && event.timeStamp - clicked.timeStamp < 400);
+  clicked = event;
+  if (!second || !event.target.closest("button")) return;
+  event.preventDefault();
+  event.stopPropagation();
+}, true);
 
 // The policy lets no link run a script: this one is for a bookmark.
 document.addEventListener("click", (event) => {
