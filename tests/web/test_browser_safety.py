@@ -48,6 +48,12 @@ class Slow:
         return len(self.waiting)
 
 
+@pytest.fixture(autouse=True)
+def intercepting(page: Page) -> None:
+    """Intercept requests from the start: Chromium may miss some right after a first route."""
+    page.route("**/never", lambda route: route.abort())
+
+
 def scrolled(page: Page) -> int:
     """Return how far the page is scrolled."""
     found: int = page.evaluate("Math.round(window.scrollY)")
@@ -212,3 +218,41 @@ def test_a_double_click_on_a_bulk_change_is_one_change(
     page.wait_for_timeout(200)
     assert "failed" not in page.locator("#toast").inner_text()
     assert {task["version"] for task in stored()} == {2}
+
+
+@pytest.mark.parametrize(("button", "answer"), [("Tag…", "new"), ("Due…", "2030-01-31")])
+def test_a_renewal_during_a_dialog_keeps_all_that_match(
+    page: Page, make: Create, stored: Stored, button: str, answer: str
+) -> None:
+    for number in range(3):
+        make(title=f"task {number}")
+    page.goto("/?limit=2")
+    for box in page.locator(".row > input").all():
+        box.check()
+    page.get_by_role("button", name="Select all 3 tasks that match").click()
+    page.get_by_role("button", name=button).click()
+    page.evaluate("renew()")
+    page.locator("#answer").fill(answer)
+    page.locator("#answer").press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("3 tasks?")
+    page.get_by_role("dialog").get_by_role("button").first.click()
+    toast(page, "3 tasks ")
+    assert all(answer in (task["due_date"], *task["tags"]) for task in stored())
+
+
+def test_an_undo_that_is_tried_again_leaves_out_what_it_did(
+    page: Page, make: Create, stored: Stored
+) -> None:
+    ids = [make(title=f"task {number}")["id"] for number in range(2)]
+    page.goto("/?sort=created_at")
+    for box in page.locator(".row > input").all():
+        box.check()
+    page.locator("#bulk").get_by_role("button", name="Mark done").click()
+    toast(page, "2 tasks done.")
+    page.route(f"**/tasks/{ids[1]}", lambda route: route.abort())
+    page.keyboard.press("u")
+    toast(page, "1 task not undone: The service can't be reached")
+    page.unroute(f"**/tasks/{ids[1]}")
+    page.keyboard.press("u")
+    toast(page, "Undone: 1 task.")
+    assert {task["status"] for task in stored()} == {"open"}

@@ -271,14 +271,21 @@ async function changeEach(targets, fieldsOf, done) {
   });
   const changed = pick(results, "value");
   const failures = pick(results, "failure");
-  const undo = changed.length && (async () => {
-    const back = await each(changed, ({ before, after, fields }) => api("PATCH", `/tasks/${after.id}`, {
-      body: Object.fromEntries(Object.keys(fields).map((name) => [name, before[name]])), version: after.version,
-    }));
-    return undoneText(back);
-  });
+  const undo = changed.length && undoEach(changed, ({ before, after, fields }) => api("PATCH", `/tasks/${after.id}`, {
+    body: Object.fromEntries(Object.keys(fields).map((name) => [name, before[name]])), version: after.version,
+  }));
   report(`${plural(changed.length)} ${done}.`, changed.length, failures, undo);
   await renew();
+}
+
+// Returns an undo that, tried again, repeats only what failed.
+function undoEach(items, work) {
+  let left = items;
+  return async () => {
+    const results = await each(left, work);
+    left = left.filter((_, n) => results[n].failure);
+    return undoneText(results);
+  };
 }
 
 function undoneText(results) {
@@ -305,19 +312,20 @@ async function changeAll({ question, action, method, body, done, differs, fields
   const before = [];
   if (undoable) for await (const page of pages(`/tasks?${filters}&limit=100`)) before.push(...page);
   const { changed } = await api(method, `/tasks?${filters}&expect=${number}`, { body });
-  const undo = undoable && (async () => undoneText(method === "DELETE"
-    ? await restoreAll(before)
-    : await each(before.filter(differs), (task) => api("PATCH", `/tasks/${task.id}`, {
+  const undo = undoable && (method === "DELETE" ? async () => undoneText(await restoreAll(before))
+    : undoEach(before.filter(differs), (task) => api("PATCH", `/tasks/${task.id}`, {
       body: Object.fromEntries(Object.keys(fieldsOf(task)).map((name) => [name, task[name]])), version: task.version + 1,
-    }))));
+    })));
   say(`${plural(changed)} ${done}.`, { undo });
   await renew();
 }
 
-function setSelected(fieldsOf, body, words, differs) {
-  const rowsChosen = selectedRows();
-  if (everyMatch) return changeAll({ ...words, method: "PATCH", body, differs, fieldsOf }).catch(fail);
-  return change(targetsOf(rowsChosen), fieldsOf, words.done);
+// Read before a dialog opens, because a renewal meanwhile ends the selection of all that match.
+const selection = () => (everyMatch ? null : targetsOf(selectedRows()));
+
+function setSelected(chosen, fieldsOf, body, words, differs) {
+  if (!chosen) return changeAll({ ...words, method: "PATCH", body, differs, fieldsOf }).catch(fail);
+  return change(chosen, fieldsOf, words.done);
 }
 
 function setStatus(targets, status) {
@@ -327,10 +335,11 @@ function setStatus(targets, status) {
 function statusSelected(status) {
   const words = status === "done" ? { question: "Mark as done:", action: "Mark done:", done: "done" }
     : { question: "Reopen", action: "Reopen", done: "reopened" };
-  return setSelected(() => ({ status }), { status }, words, (task) => task.status !== status);
+  return setSelected(selection(), () => ({ status }), { status }, words, (task) => task.status !== status);
 }
 
 async function tagSelected() {
+  const chosen = selection();
   const typed = await ask({ title: "Tags", text: "With commas between them; a minus before a tag removes it.", label: "Tags", action: "Change tags" });
   const tags = (typed || "").split(",").map((tag) => tag.trim()).filter(Boolean);
   const removed = tags.filter((tag) => tag.startsWith("-")).map((tag) => tag.slice(1).trim());
@@ -341,15 +350,16 @@ async function tagSelected() {
   const body = { ...(added.length && { add_tags: added }), ...(removed.length && { remove_tags: removed }) };
   const lower = (task) => task.tags.map((tag) => tag.toLowerCase());
   const differs = (task) => added.some((tag) => !lower(task).includes(tag.toLowerCase())) || lower(task).some((tag) => gone.has(tag));
-  await setSelected(fieldsOf, body, { question: "Change the tags of", action: "Change", done: "tagged" }, differs);
+  await setSelected(chosen, fieldsOf, body, { question: "Change the tags of", action: "Change", done: "tagged" }, differs);
 }
 
 async function dateSelected() {
+  const chosen = selection();
   const typed = await ask({ title: "Due", text: "Without a date they are not due at all.", label: "Due", type: "date", action: "Set date" });
   if (typed === null) return;
   const fields = { due_date: typed || null };
   const words = { question: "Set the due date of", action: "Set", done: typed ? `due ${typed}` : "without a due date" };
-  await setSelected(() => fields, fields, words, (task) => task.due_date !== fields.due_date);
+  await setSelected(chosen, () => fields, fields, words, (task) => task.due_date !== fields.due_date);
 }
 
 const keys = new WeakMap();
