@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from browser import focused, toast
-from helpers import Service
+from helpers import Service, wait_for
 
 pytestmark = pytest.mark.slow
 Create = Callable[..., dict[str, Any]]
@@ -46,6 +46,12 @@ class Slow:
             route.continue_()
         self.page.unroute(self.pattern)
         return len(self.waiting)
+
+
+def lose(route: Route) -> None:
+    """Send a request whose response never arrives."""
+    route.fetch()
+    route.abort()
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +130,66 @@ def test_an_import_runs_once(page: Page, stored: Stored, way: str) -> None:
     assert slow.release() == 1
     expect(page.locator("#outcome")).to_contain_text("2 tasks imported.")
     assert len(stored()) == 2
+
+
+def test_a_lost_response_and_a_reload_add_one_task(page: Page, stored: Stored) -> None:
+    page.goto("/")
+    page.route("**/tasks", lose)
+    page.locator("#line").fill("pallets/flask Once")
+    page.locator("#line").press("Enter")
+    expect(page.locator("#preview")).to_contain_text("The service can't be reached")
+    page.unroute("**/tasks")
+    page.reload()
+    page.locator("#line").press("Enter")
+    toast(page, "Added #")
+    page.locator("#line").fill("pallets/flask Once")
+    page.locator("#line").press("Enter")
+    wait_for(lambda: len(stored()) == 2)
+
+
+def test_a_second_line_waits_for_the_first(page: Page, stored: Stored) -> None:
+    page.goto("/")
+    slow = Slow(page, "**/tasks", "POST")
+    page.locator("#line").fill("pallets/flask One")
+    page.locator("#line").press("Enter")
+    slow.wait()
+    page.locator("#line").fill("pallets/flask Two")
+    page.locator("#line").press("Enter")
+    assert slow.release() == 1
+    expect(page.locator(".title")).to_have_text(["Two", "One"])
+    assert [task["title"] for task in stored()] == ["One", "Two"]
+    expect(page.locator("#line")).to_have_value("")
+
+
+def test_a_line_typed_during_an_add_stays(page: Page, stored: Stored) -> None:
+    page.goto("/")
+    slow = Slow(page, "**/tasks", "POST")
+    page.locator("#line").fill("pallets/flask One")
+    page.locator("#line").press("Enter")
+    slow.wait()
+    page.locator("#line").fill("pallets/flask Tw")
+    slow.release()
+    toast(page, "Added #")
+    expect(page.locator("#line")).to_have_value("pallets/flask Tw")
+    page.reload()
+    expect(page.locator("#line")).to_have_value("pallets/flask Tw")
+    assert [task["title"] for task in stored()] == ["One"]
+
+
+def test_a_first_line_that_failed_is_named(page: Page, stored: Stored) -> None:
+    page.goto("/")
+    slow = Slow(page, "**/web/preview?line=nonsense+One", "GET")
+    page.locator("#line").fill("nonsense One")
+    page.locator("#line").press("Enter")
+    slow.wait()
+    page.locator("#line").fill("pallets/flask Two")
+    page.locator("#line").press("Enter")
+    slow.release()
+    toast(page, "Not added: nonsense One (")
+    expect(page.locator("#line")).to_have_value("pallets/flask Two")
+    page.locator("#line").press("Enter")
+    toast(page, "Added #")
+    assert [task["title"] for task in stored()] == ["Two"]
 
 
 def test_a_save_runs_once(page: Page, make: Create, stored: Stored) -> None:

@@ -543,6 +543,8 @@ function prepareAdding() {
 
   const draft = sessionStorage.getItem("line");
   if (draft && !input.value) input.value = draft;
+  // A line whose response was lost is sent again with its key, so that it creates one task.
+  form.elements.key.value = sessionStorage.getItem("key") || form.elements.key.value;
 
   const look = async () => {
     const line = input.value;
@@ -598,22 +600,27 @@ function describe(found, known) {
 async function add(form, optional) {
   const input = $("#line");
   const preview = $("#preview");
-  if (form.dataset.busy) return;
+  const line = input.value;
+  if (form.dataset.busy) {
+    if (line !== sent && line.trim()) form.dataset.next = "yes";
+    return undefined;
+  }
   form.dataset.busy = "yes";
+  delete form.dataset.next;
   try {
-    const line = input.value;
     sent = line;
     const parsed = await api("GET", `/web/preview?${new URLSearchParams({ line })}`);
-    if (!parsed.fields) {
-      preview.replaceChildren(element("span", { className: "failure", textContent: parsed.message }));
-      return;
-    }
+    if (!parsed.fields) throw new Failure(parsed.message);
+    sessionStorage.setItem("key", form.elements.key.value);
     const task = await api("POST", `/tasks${optional ? "?metadata=optional" : ""}`, { body: parsed.fields, key: form.elements.key.value });
     form.elements.key.value = newKey();
-    input.value = "";
+    sessionStorage.removeItem("key");
     sent = null;
-    sessionStorage.removeItem("line");
-    preview.replaceChildren();
+    if (input.value === line) { // no other line was typed meanwhile
+      input.value = "";
+      sessionStorage.removeItem("line");
+      preview.replaceChildren();
+    }
     const undo = async () => {
       await api("DELETE", `/tasks/${task.id}`, { version: task.version });
       return `Undone: #${task.id} is deleted.`;
@@ -625,7 +632,9 @@ async function add(form, optional) {
     input.focus({ preventScroll: true });
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
-    if (failure.data.reason === "idempotency_key_reused") form.elements.key.value = newKey();
+    const other = input.value !== line;
+    if (other || failure.data.reason === "idempotency_key_reused") form.elements.key.value = newKey();
+    if (other) return fail(new Failure(`Not added: ${line} (${failure.message})`, failure.status));
     preview.replaceChildren(element("span", { className: "failure", textContent: failure.message }), " ");
     if (failure.status >= 500 && failure.data.reason?.startsWith("github_")) {
       preview.append(element("button", { name: "metadata", value: "optional", textContent: "Save without metadata" }));
@@ -635,6 +644,7 @@ async function add(form, optional) {
   } finally {
     delete form.dataset.busy;
   }
+  return form.dataset.next && sent !== line ? add(form, false) : undefined;
 }
 
 // --- Import
