@@ -104,6 +104,59 @@ def test_the_keys_keep_the_row_in_view(page: Page, service: Service) -> None:
     expect(page.locator(".row").nth(24)).to_be_in_viewport()
 
 
+@pytest.mark.parametrize("choice", ["theirs", "mine"])
+@pytest.mark.parametrize("way", ["Enter", "Save", "Save this choice"])
+def test_a_choice_counts_however_it_is_saved(
+    page: Page, service: Service, make: Create, stored: Stored, way: str, choice: str
+) -> None:
+    task = make(title="one", tags=["a"], priority="low")
+    page.goto(f"/web/tasks/{task['id']}")
+    theirs = {"title": "theirs", "tags": ["b", "c"], "priority": "high"}
+    service.call("PATCH", f"/tasks/{task['id']}", json=theirs)
+    page.get_by_label("Title").fill("mine")
+    page.get_by_label("Tags").fill("d")
+    page.get_by_label("Priority").select_option("normal")
+    page.get_by_role("button", name="Save").click()
+    for name in ("title", "tags", "priority"):
+        page.locator(f"[name=keep-{name}][value=theirs]").check()
+        page.locator(f"[name=keep-{name}][value={choice}]").check()
+    if way == "Enter":
+        page.get_by_label("Title", exact=True).press("Enter")
+    else:
+        page.get_by_role("button", name=way, exact=True).click()
+    toast(page, "Saved #")
+    mine = {"title": "mine", "tags": ["d"], "priority": "normal"}
+    expected = {"theirs": theirs, "mine": mine}[choice]
+    assert {name: stored()[0][name] for name in expected} == expected
+    if choice == "mine":
+        page.keyboard.press("u")
+        toast(page, "is as before")
+        assert {name: stored()[0][name] for name in theirs} == theirs
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"#f-repository": "https://github.com/moby/moby.git"},
+        {"#f-repository": "git clone git@github.com:moby/moby.git"},
+        {"#f-tags": "b\nB\nc"},
+    ],
+)
+def test_a_lost_save_is_no_conflict_with_oneself(
+    page: Page, make: Create, typed: dict[str, str]
+) -> None:
+    task = make(title="one", tags=["a"])
+    page.goto(f"/web/tasks/{task['id']}")
+    for field, text in typed.items():
+        page.locator(field).fill(text)
+    page.route(f"**/tasks/{task['id']}", lose)
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("can't be reached")
+    page.unroute(f"**/tasks/{task['id']}")
+    page.get_by_role("button", name="Save").click()
+    toast(page, "Saved #")
+
+
 def test_back_selects_nothing(page: Page, make: Create) -> None:
     for number in range(3):
         make(title=f"task {number}")
@@ -192,6 +245,32 @@ def test_a_first_line_that_failed_is_named(page: Page, stored: Stored) -> None:
     assert [task["title"] for task in stored()] == ["Two"]
 
 
+@pytest.mark.parametrize("place", ["row", "task"])
+def test_text_typed_during_a_save_stays(
+    page: Page, make: Create, stored: Stored, place: str
+) -> None:
+    task = make(title="one")
+    page.goto("/" if place == "row" else f"/web/tasks/{task['id']}")
+    if place == "row":
+        page.keyboard.press("j")
+        page.keyboard.press("e")
+    form = page.locator("#edit")
+    form.get_by_label("Title").fill("two")
+    form.locator("#f-repository").fill("https://github.com/moby/moby")
+    slow = Slow(page, f"**/tasks/{task['id']}", "PATCH")
+    form.get_by_label("Title").press("Enter")
+    slow.wait()
+    form.get_by_label("Description").fill("typed meanwhile")
+    slow.release()
+    toast(page, "What you typed meanwhile is not saved yet.")
+    assert stored()[0]["title"] == "two"
+    expect(form.get_by_label("Description")).to_have_value("typed meanwhile")
+    expect(form.locator("#f-repository")).to_have_value("moby/moby")
+    form.get_by_role("button", name="Save").click()
+    expect(page.locator("#toast")).to_have_text(f"Saved #{task['id']}.Undo×")
+    assert (stored()[0]["title"], stored()[0]["description"]) == ("two", "typed meanwhile")
+
+
 def test_a_save_runs_once(page: Page, make: Create, stored: Stored) -> None:
     task = make(title="one")
     page.goto(f"/web/tasks/{task['id']}")
@@ -203,6 +282,21 @@ def test_a_save_runs_once(page: Page, make: Create, stored: Stored) -> None:
     assert slow.release() == 1
     toast(page, "Saved #")
     assert stored()[0]["version"] == 2
+
+
+def test_more_typing_after_the_warning_warns_again(page: Page, make: Create) -> None:
+    make(title="one")
+    page.goto("/")
+    page.keyboard.press("j")
+    page.keyboard.press("e")
+    title = page.locator(".editor").get_by_label("Title")
+    for text in ("two", "three"):
+        title.fill(text)
+        title.press("Escape")
+        toast(page, "There are unsaved changes")
+        expect(title).to_have_value(text)
+    title.press("Escape")
+    expect(title).to_have_count(0)
 
 
 @pytest.mark.parametrize("way", ["click", "hold"])

@@ -710,7 +710,7 @@ function readForm(form, initial) {
     status: value("status"),
     priority: value("priority"),
     due_date: value("due_date") || null,
-    tags: value("tags").split("\n").map((tag) => tag.trim()).filter(Boolean),
+    tags: distinct(value("tags").split("\n").map((tag) => tag.trim()).filter(Boolean)),
     repository: value("repository").trim(),
     issue: /^[0-9]+$/.test(issue) ? Number(issue) : issue || null,
   };
@@ -718,10 +718,37 @@ function readForm(form, initial) {
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
+// Tags that differ by letter case alone are one tag, as in the service.
+function distinct(tags) {
+  const lower = tags.map((tag) => tag.toLowerCase());
+  return tags.filter((_, n) => lower.indexOf(lower[n]) === n);
+}
+
+// Whether the service stores the typed value as this one; a URL is stored as owner/name.
+function means(name, typed, value) {
+  if (name !== "repository" || !typed) return same(typed, value);
+  return `/${typed.toLowerCase().replace(/\.git\b/, "").split(/[^\w.-]+/).join("/")}/`.includes(`/${value.toLowerCase()}/`);
+}
+
 function changesOf(form) {
   const mine = readForm(form, false);
   const before = readForm(form, true);
   return Object.fromEntries(Object.entries(mine).filter(([name, value]) => !same(value, before[name])));
+}
+
+const fieldText = (value) => (Array.isArray(value) ? value.join("\n") : String(value ?? ""));
+
+// Sets the values that the form starts from to those of a task; the fields `kept` keep what was typed.
+function rebase(form, task, kept) {
+  form.elements.version.value = task.version;
+  for (const name of WRITABLE) {
+    const field = form.elements[name];
+    const text = fieldText(task[name]);
+    const typed = field.value;
+    if (field.options) for (const option of field.options) option.defaultSelected = option.value === text;
+    else field.defaultValue = text;
+    field.value = kept.includes(name) ? typed : text;
+  }
 }
 
 async function edit(row) {
@@ -739,8 +766,9 @@ async function edit(row) {
 function closeEditor(editor, discard = false) {
   const row = editor.closest(".row");
   const form = $("form", editor);
-  if (!discard && Object.keys(changesOf(form)).length && !editor.dataset.warned) {
-    editor.dataset.warned = "yes";
+  const unsaved = JSON.stringify(changesOf(form));
+  if (!discard && unsaved !== "{}" && unsaved !== editor.dataset.warned) {
+    editor.dataset.warned = unsaved;
     say("There are unsaved changes; once more discards them.");
     return false;
   }
@@ -782,7 +810,12 @@ async function save(form, id, fields, note = "") {
     return `Undone: #${id} is as before.`;
   });
   const editor = form.closest(".editor");
-  if (editor) closeEditor(editor, true);
+  const now = readForm(form, false);
+  const typed = WRITABLE.filter((name) => !same(now[name], name in fields ? fields[name] : before[name]));
+  if (typed.length && form.isConnected) {
+    rebase(form, after, typed);
+    note += " What you typed meanwhile is not saved yet.";
+  } else if (editor) closeEditor(editor, true);
   else form.remove();
   await renew();
   return say(`Saved #${id}.${note}`, { undo });
@@ -815,10 +848,12 @@ async function conflict(form, id, mine) {
   const theirs = await api("GET", `/tasks/${id}`);
   form.elements.version.value = theirs.version;
   const before = readForm(form, true);
-  const others = Object.keys(before).filter((name) => !same(before[name], theirs[name]) && !same(mine[name], theirs[name]));
+  const others = Object.keys(before).filter((name) => !same(before[name], theirs[name]) && !means(name, mine[name], theirs[name]));
   const names = others.filter((name) => name in mine);
   // No field was changed by both, or our own request was applied and its response was lost.
   if (!names.length) return save(form, id, mine, others.length ? ` Changed meanwhile: ${others.join(", ").replace("_", " ")}.` : "");
+  const typed = Object.fromEntries(names.map((name) => [name, form.elements[name].value]));
+  rebase(form, theirs, Object.keys({ ...mine, ...changesOf(form) }));
   const text = (value) => (Array.isArray(value) ? value.join(", ") : value ?? "") || "nothing";
   const choice = (name, which, value) => element("td", {}, element("label", {},
     element("input", { type: "radio", name: `keep-${name}`, value: which, checked: which === "mine" }),
@@ -827,14 +862,15 @@ async function conflict(form, id, mine) {
     element("caption", { className: "hide", textContent: "Your version and theirs" }),
     element("tbody", {}, ...names.map((name) => element("tr", {},
       element("th", { scope: "row", textContent: name.replace("_", " ") }), choice(name, "mine", mine[name]), choice(name, "theirs", theirs[name])))));
-  const save2 = element("button", { type: "button", className: "main", textContent: "Save this choice" });
-  save2.onclick = () => {
-    const given = names.filter((name) => form.elements[`keep-${name}`].value !== "mine");
-    save(form, id, Object.fromEntries(Object.entries(changesOf(form)).filter(([name]) => !given.includes(name)))).catch(fail);
-  };
+  const save2 = element("button", { className: "main", textContent: "Save this choice" });
   const box = element("div", { className: "conflict wide", role: "group", ariaLabel: "Conflict" },
     element("p", { className: "failure", role: "alert", textContent: "The task has changed since you read it. Choose for each field:" }), table, save2);
   for (const old of $$(".conflict", form)) old.remove();
+  // A choice fills its field, so it counts however the form is saved.
+  box.onchange = ({ target }) => {
+    const name = target.name.slice("keep-".length);
+    form.elements[name].value = target.value === "mine" ? typed[name] : fieldText(theirs[name]);
+  };
   form.prepend(box);
   $("input", box).focus();
   return undefined;
