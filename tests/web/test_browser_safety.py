@@ -400,6 +400,37 @@ def test_a_renewal_during_a_dialog_keeps_all_that_match(
     assert all(answer in (task["due_date"], *task["tags"]) for task in stored())
 
 
+def test_a_renewal_during_a_dialog_keeps_the_focus(
+    page: Page, service: Service, make: Create
+) -> None:
+    task = make()
+    page.goto("/")
+    page.locator(".row > input").check()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.evaluate("renew()")
+    page.get_by_role("button", name="Cancel").click()
+    wait_for(lambda: focused(page) == f"a{task['id']}")
+    page.get_by_role("button", name="Tag…").click()
+    service.call("PATCH", f"/tasks/{task['id']}", json={"title": "Seen behind the dialog"})
+    page.evaluate("renew()")
+    page.locator("#answer").fill("new")
+    page.locator("#answer").press("Enter")
+    toast(page, "1 task tagged.")
+
+
+def test_a_change_need_not_wait_for_the_list(page: Page, make: Create, stored: Stored) -> None:
+    task = make(title="12. one")
+    page.goto("/?sort=title")
+    page.locator(".row > input").check()
+    slow = Slow(page, "**/?sort=title", "GET")
+    page.locator("#bulk").get_by_role("button", name="Mark done").click()
+    slow.wait()
+    page.locator("#bulk").get_by_role("button", name="Reopen").click()
+    toast(page, "1 task reopened.")
+    slow.release()
+    assert (stored()[0]["status"], stored()[0]["version"]) == ("open", task["version"] + 2)
+
+
 def test_an_undo_that_is_tried_again_leaves_out_what_it_did(
     page: Page, make: Create, stored: Stored
 ) -> None:

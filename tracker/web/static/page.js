@@ -100,11 +100,10 @@ async function each(items, work) {
 
 const pick = (results, name) => results.flatMap((result) => result[name] ?? []);
 
-const running = new Set(); // forms, ids of tasks and "undo" whose requests have no response yet
+const running = new Set(); // forms, statuses of tasks, and "undo"
 
 // Runs the work for those that are not running, so that a second click makes no second change.
-async function alone(things, work) {
-  const keyOf = (thing) => (Array.isArray(thing) ? thing[0] : thing);
+async function alone(things, work, keyOf = (thing) => thing) {
   const free = things.filter((thing) => !running.has(keyOf(thing)));
   if (!free.length) return undefined;
   for (const thing of free) running.add(keyOf(thing));
@@ -259,10 +258,8 @@ function showSelection() {
 
 // --- Changes
 
-const change = (targets, fieldsOf, done) => alone(targets, (free) => changeEach(free, fieldsOf, done));
-
 // Changes tasks one by one, each only if it is still at the version that is shown.
-async function changeEach(targets, fieldsOf, done) {
+async function change(targets, fieldsOf, done) {
   const results = await each(targets, async ([id, version]) => {
     const before = await api("GET", `/tasks/${id}`);
     const fields = fieldsOf(before);
@@ -271,6 +268,10 @@ async function changeEach(targets, fieldsOf, done) {
   });
   const changed = pick(results, "value");
   const failures = pick(results, "failure");
+  // The next change may come before the list is read anew.
+  for (const { after: { id, version } } of changed) {
+    for (const field of $$(`:is([name=task], [name=done], [name=reopen])[value^="${id}."]`)) field.value = `${id}.${version}`;
+  }
   const undo = changed.length && undoEach(changed, ({ before, after, fields }) => api("PATCH", `/tasks/${after.id}`, {
     body: Object.fromEntries(Object.keys(fields).map((name) => [name, before[name]])), version: after.version,
   }));
@@ -320,26 +321,26 @@ async function changeAll({ question, action, method, body, done, differs, fields
   await renew();
 }
 
-// Read before a dialog opens, because a renewal meanwhile ends the selection of all that match.
-const selection = () => (everyMatch ? null : targetsOf(selectedRows()));
-
-function setSelected(chosen, fieldsOf, body, words, differs) {
-  if (!chosen) return changeAll({ ...words, method: "PATCH", body, differs, fieldsOf }).catch(fail);
-  return change(chosen, fieldsOf, words.done);
+// `every` is read before a dialog opens, because a renewal meanwhile ends the selection of all that match.
+function setSelected(every, fieldsOf, body, words, differs) {
+  if (every) return changeAll({ ...words, method: "PATCH", body, differs, fieldsOf }).catch(fail);
+  return change(targetsOf(selectedRows()), fieldsOf, words.done);
 }
 
 function setStatus(targets, status) {
-  return change(targets, () => ({ status }), status === "done" ? "done" : "reopened");
+  const work = (free) => change(free, () => ({ status }), status === "done" ? "done" : "reopened");
+  return alone(targets, work, ([id]) => `${id} ${status}`);
 }
 
 function statusSelected(status) {
+  if (!everyMatch) return setStatus(targetsOf(selectedRows()), status);
   const words = status === "done" ? { question: "Mark as done:", action: "Mark done:", done: "done" }
     : { question: "Reopen", action: "Reopen", done: "reopened" };
-  return setSelected(selection(), () => ({ status }), { status }, words, (task) => task.status !== status);
+  return setSelected(true, () => ({ status }), { status }, words, (task) => task.status !== status);
 }
 
 async function tagSelected() {
-  const chosen = selection();
+  const every = everyMatch;
   const typed = await ask({ title: "Tags", text: "With commas between them; a minus before a tag removes it.", label: "Tags", action: "Change tags" });
   const tags = (typed || "").split(",").map((tag) => tag.trim()).filter(Boolean);
   const removed = tags.filter((tag) => tag.startsWith("-")).map((tag) => tag.slice(1).trim());
@@ -350,16 +351,16 @@ async function tagSelected() {
   const body = { ...(added.length && { add_tags: added }), ...(removed.length && { remove_tags: removed }) };
   const lower = (task) => task.tags.map((tag) => tag.toLowerCase());
   const differs = (task) => added.some((tag) => !lower(task).includes(tag.toLowerCase())) || lower(task).some((tag) => gone.has(tag));
-  await setSelected(chosen, fieldsOf, body, { question: "Change the tags of", action: "Change", done: "tagged" }, differs);
+  await setSelected(every, fieldsOf, body, { question: "Change the tags of", action: "Change", done: "tagged" }, differs);
 }
 
 async function dateSelected() {
-  const chosen = selection();
+  const every = everyMatch;
   const typed = await ask({ title: "Due", text: "Without a date they are not due at all.", label: "Due", type: "date", action: "Set date" });
   if (typed === null) return;
   const fields = { due_date: typed || null };
   const words = { question: "Set the due date of", action: "Set", done: typed ? `due ${typed}` : "without a due date" };
-  await setSelected(chosen, () => fields, fields, words, (task) => task.due_date !== fields.due_date);
+  await setSelected(every, () => fields, fields, words, (task) => task.due_date !== fields.due_date);
 }
 
 const keys = new WeakMap();
@@ -504,6 +505,7 @@ function ask({ title, text, label, type = "text", action }) {
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       if (before?.isConnected) before.focus();
+      else settle(document.activeElement?.blur()); // a renewal has replaced it
       resolve(dialog.returnValue === "yes" ? (input ? input.value : "") : null);
     }, { once: true });
   });
