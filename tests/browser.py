@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from helpers import PATIENCE, Service
 
@@ -80,6 +81,21 @@ def away(server: dict[str, Any], database: str) -> Iterator[None]:
             yield
         finally:
             cursor.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+
+
+@contextmanager
+def held(page: Page, pattern: str) -> Iterator[list[Route]]:
+    """Keep requests from the service until the block ends, and at least one has come."""
+    routes: list[Route] = []
+    page.route(pattern, lambda route: routes.append(route))
+    yield routes
+    deadline = time.monotonic() + PATIENCE
+    while not routes:
+        assert time.monotonic() < deadline, pattern
+        page.wait_for_timeout(10)
+    for route in routes:
+        route.continue_()
+    page.unroute(pattern)
 
 
 def toast(page: Page, text: str) -> None:

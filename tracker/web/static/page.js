@@ -8,6 +8,7 @@ const $$ = (selector, within = document) => [...within.querySelectorAll(selector
 const plural = (number, noun = "task") => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 const REPEATS = 4; // requests at a time
 const LIST_AGE = 60000; // milliseconds after which a list is read anew
+const ENTER_PAUSE = 500; // milliseconds after which a second Enter is meant for another place
 const UNDO_MAX = 500; // tasks of which all earlier values are kept
 const WRITABLE = ["title", "description", "status", "priority", "tags", "due_date", "repository", "issue"];
 
@@ -72,8 +73,10 @@ function load(url) {
     request.responseType = "document";
     request.onload = () => {
       const message = request.response && $(".failure", request.response);
-      if (request.status < 400 && request.response && !$("main.login", request.response)) resolve(request.response);
-      else reject(new Failure(message ? message.textContent : "The page can't be loaded; log in again.", request.status));
+      const login = request.status === 401 || (request.response && $("main.login", request.response));
+      if (login) reject(new Failure("The page can't be loaded; log in again.", 401));
+      else if (request.status < 400 && request.response) resolve(request.response);
+      else reject(new Failure(message ? message.textContent : `The page can't be loaded (${request.status}); try again.`, request.status));
     };
     request.onerror = () => reject(new Failure("The service can't be reached; this list may be old."));
     request.send();
@@ -117,30 +120,57 @@ async function alone(things, work, keyOf = (thing) => thing) {
 // --- What is said, and undone
 
 const undone = [];
+const OLD = " The page can't be read anew, so it may be old.";
 
 function say(text, { undo, failed, link } = {}) {
-  const toast = $("#toast");
-  toast.replaceChildren(element("span", { textContent: text, className: failed ? "failed" : "" }));
+  const toast = hush();
+  toast.append(element("span", { textContent: text, className: failed ? "failed" : "" }));
   if (undo) {
     undone.push(undo);
     toast.append(element("button", { textContent: "Undo", onclick: undoLast }));
   }
   if (link) toast.append(element("a", { textContent: link[0], href: link[1] }));
-  toast.append(element("button", { textContent: "×", ariaLabel: "Close", onclick: () => settle(toast.replaceChildren()) }));
+  toast.append(element("button", { textContent: "×", ariaLabel: "Close", onclick: () => settle(hush()) }));
   settle();
+}
+
+// Removes what was said, but for a refresh that runs.
+function hush() {
+  const toast = $("#toast");
+  for (const child of [...toast.children]) if (child !== progress) child.remove();
+  return toast;
 }
 
 // Moves the focus to the current row where its element is gone.
 function settle() {
-  if (document.activeElement && document.activeElement !== document.body) return;
+  const active = document.activeElement;
+  if (active && active !== document.body && !active.closest("dialog:not([open])")) return;
   const row = rows().find((found) => idOf(found) === current);
   (row ? $(".title", row) : $("#main")).focus({ preventScroll: true });
 }
 
+// Whether someone has gone on elsewhere: then a response that comes late leaves the focus there.
+function left(...places) {
+  const active = document.activeElement;
+  return Boolean(active) && active !== document.body && !places.some((place) => place !== document.body && place.contains(active));
+}
+
 function fail(failure) {
   if (!(failure instanceof Failure)) throw failure;
-  const login = failure.status === 401 && ["Log in", `${root}/web/login?next=${encodeURIComponent(location.pathname + location.search)}`];
-  say(failure.message, { failed: true, link: login || undefined });
+  say(failure.message, { failed: true, link: loginFor([failure]) });
+}
+
+function loginFor(failures) {
+  return failures.some((failure) => failure.status === 401)
+    ? ["Log in", `${root}/web/login?next=${encodeURIComponent(location.pathname + location.search)}`] : undefined;
+}
+
+// Says so beside what was done, whose Undo stays.
+function mayBeOld(failure) {
+  const said = $("#toast > span");
+  if (!said || failure.status === 401) return fail(failure);
+  said.textContent = `${said.textContent.replace(OLD, "")}${OLD}`;
+  return undefined;
 }
 
 async function undoLast() {
@@ -167,27 +197,37 @@ let everyMatch = false; // whether all tasks that match are selected, beyond thi
 let read = Date.now(); // when the list was read
 let current = null; // id of the row that the keys are about
 
+let renewals = 0; // how many were begun
+let latestShown = 0; // an earlier one that comes later is older
+
 // Reads the page anew, and keeps the focus, the selection and what is being edited.
 async function renew() {
+  const number = ++renewals;
   let fresh;
   try {
     fresh = await load(location.href);
   } catch (failure) {
-    return fail(failure);
+    return number < latestShown ? undefined : mayBeOld(failure);
   }
+  if (number < latestShown) return undefined;
+  latestShown = number;
   const selected = new Set($$(".row > input:checked").map((box) => box.id));
   const editors = $$(".editor").map((editor) => [editor.closest(".row").id, editor, editor.closest(".row")]);
   const active = document.activeElement;
   const typed = $$("main.task > #edit").find((form) => Object.keys(changesOf(form)).length);
   const place = $("#content") ? "#content" : "main";
-  const inside = active && $(place).contains(active);
+  const open = $(".delete[open]");
+  const link = $$("nav a").indexOf(active); // these have no id
+  const inside = active && (link >= 0 || $(place).contains(active));
   const position = rows().findIndex((row) => row.contains(active) || idOf(row) === current);
   for (const part of [place, ".views", "header nav"]) {
     const found = $(part, fresh);
     if (found && $(part)) $(part).replaceWith(document.adoptNode(found));
   }
+  document.title = fresh.title;
   document.documentElement.dataset.today = fresh.documentElement.dataset.today;
   read = Date.now();
+  if (open && $(".delete")) $(".delete").open = true;
   for (const box of $$(".row > input")) box.checked = selected.has(box.id);
   for (const [id, editor, row] of editors) {
     const shown = document.getElementById(id);
@@ -197,7 +237,7 @@ async function renew() {
   if (typed) $("#edit").replaceWith(typed);
   prepareTask();
   prepareList();
-  const same = active && active.id && document.getElementById(active.id);
+  const same = active && (document.getElementById(active.id) || $$("nav a")[link]);
   const still = { preventScroll: true };
   if (inside && active.isConnected) active.focus(still);
   else if (inside && same) same.focus(still);
@@ -230,7 +270,7 @@ function prepareList() {
   if (!bulk) return;
   bulk.classList.add("stuck");
   const button = (text, onclick) => element("button", { type: "button", textContent: text, onclick });
-  bulk.append(button("Tag…", tagSelected), button("Due…", dateSelected), button("Refresh", () => refreshSelected().catch(fail)),
+  bulk.append(button("Tag…", tagSelected), button("Due…", dateSelected), button("Refresh", () => refreshOnce(refreshSelected)),
     button("Delete", deleteSelected));
   const all = button(`Select all ${plural(total())} that match`, () => {
     everyMatch = true;
@@ -298,7 +338,7 @@ function undoneText(results) {
 function report(text, count, failures, undo) {
   if (!failures.length) return say(text, { undo });
   const reasons = [...new Set(failures.map((failure) => failure.message))].join(" ");
-  say(`${count ? `${text} ` : ""}${plural(failures.length)} failed: ${reasons}`, { undo, failed: true });
+  say(`${count ? `${text} ` : ""}${plural(failures.length)} failed: ${reasons}`, { undo, failed: true, link: loginFor(failures) });
 }
 
 const targetsOf = (list) => list.map((row) => $("input", row).value.split("."));
@@ -417,13 +457,23 @@ async function refreshSelected() {
   return refresh([...names]);
 }
 
+let progress = null; // of the refresh that runs
+
+// Runs one refresh at a time, so that a double click asks GitHub once.
+function refreshOnce(work, ...given) {
+  if (progress) return say("A refresh is running. Wait for its end, or stop it.");
+  return alone(["refresh"], () => work(...given)).catch(fail);
+}
+
 // Refreshes repositories one at a time, as GitHub asks of bulk work. At a limit it says when that ends, and waits.
 async function refresh(names) {
   let stopped = false;
   const failures = [];
   const bar = element("progress", { max: names.length, value: 0, ariaLabel: "Refreshed repositories" });
   const status = element("span");
-  $("#toast").replaceChildren(status, bar, element("button", { textContent: "Stop", onclick: () => { stopped = true; } }));
+  let count = 0;
+  progress = element("div", {}, status, bar, element("button", { textContent: "Stop", onclick: () => { stopped = true; } }));
+  $("#toast").replaceChildren(progress);
   for (const name of names) {
     if (bar.value) await pause(250);
     for (let again = true; again && !stopped;) {
@@ -431,6 +481,7 @@ async function refresh(names) {
       status.textContent = `Refreshing ${bar.value + 1} of ${names.length}: ${name} …`;
       try {
         await api("POST", `/repositories/${name}/refresh`);
+        count += 1;
       } catch (failure) {
         if (!(failure instanceof Failure)) throw failure;
         const end = failure.status === 503 && failure.data.wait && Date.now() + failure.data.wait * 1000;
@@ -444,7 +495,8 @@ async function refresh(names) {
     if (stopped) break;
     bar.value += 1;
   }
-  const count = bar.value - failures.length;
+  progress.remove();
+  progress = null;
   say([count || !failures.length ? `Refreshed ${count} of ${names.length} from GitHub.` : "", ...failures].join(" "), { failed: failures.length > 0 });
   return renew();
 }
@@ -484,7 +536,7 @@ function prepareRepositories() {
   const button = $("#refresh-old");
   if (!button) return;
   button.hidden = false;
-  button.onclick = () => refreshOld(button).catch(fail);
+  button.onclick = () => refreshOnce(refreshOld, button);
 }
 
 // --- Dialogs
@@ -514,6 +566,7 @@ function ask({ title, text, label, type = "text", action }) {
 async function help() {
   const page = await load(`${root}/web/help`);
   const dialog = $("#dialog");
+  if (dialog.open || document.activeElement?.matches(FIELDS)) return;
   dialog.replaceChildren(...$("main", page).childNodes);
   dialog.append(element("form", { method: "dialog" }, element("button", { textContent: "Close" })));
   $("h1", dialog).tabIndex = -1;
@@ -557,12 +610,13 @@ function prepareAdding() {
     // A name that is still being typed is no repository: GitHub is not asked for it.
     const whole = /^\s*\S+\s/.test(line) || /^https?:/.test(word) || document.activeElement !== input;
     const asks = whole && !known.has(word);
+    const wanted = () => number === latest && line === input.value && line !== sent;
     try {
       const found = await api("GET", `/web/preview?${new URLSearchParams({ line, ask: asks })}`);
       if (asks && found.fields) known.set(word, found);
-      if (number === latest && line !== sent) preview.replaceChildren(describe(found, known.get(word)));
+      if (wanted()) preview.replaceChildren(describe(found, known.get(word)));
     } catch (failure) {
-      if (number === latest && line !== sent) preview.textContent = failure.message;
+      if (wanted()) preview.textContent = failure.message;
     }
   };
 
@@ -623,6 +677,10 @@ async function add(form, optional) {
       sessionStorage.removeItem("line");
       preview.replaceChildren();
     }
+    const address = new URL(location.href);
+    address.searchParams.delete("add"); // else a reload offers it again
+    history.replaceState(null, "", address);
+    if (!left(form)) input.focus({ preventScroll: true });
     const undo = async () => {
       await api("DELETE", `/tasks/${task.id}`, { version: task.version });
       return `Undone: #${task.id} is deleted.`;
@@ -631,7 +689,6 @@ async function add(form, optional) {
     const here = document.getElementById(`t${task.id}`);
     say(here ? `Added #${task.id} on ${task.repository}.` : `Added #${task.id} on ${task.repository}; this list doesn't show it.`,
       { undo, link: here ? undefined : ["Show", `${root}/web/tasks/${task.id}`] });
-    input.focus({ preventScroll: true });
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
     const other = input.value !== line;
@@ -641,8 +698,8 @@ async function add(form, optional) {
     if (failure.status >= 500 && failure.data.reason?.startsWith("github_")) {
       preview.append(element("button", { name: "metadata", value: "optional", textContent: "Save without metadata" }));
     }
+    if (!left(form)) input.focus();
     if (failure.status === 401) fail(failure);
-    input.focus();
   } finally {
     delete form.dataset.busy;
   }
@@ -659,21 +716,23 @@ function prepareImport() {
   const text = $("#import-text");
   const said = (result) => result.invalid.map(({ line, errors, text: bad }) => element("li", {},
     `Line ${line}: ${Object.values(errors).flat().join(" ")} `, element("bdi", { className: "faint", textContent: bad })));
-  const send = (dry) => alone([form], () => request(dry));
-  const request = async (dry) => {
-    const file = $("#import-file").files[0] || new Blob([text.value]);
+  let changes = 0; // of the form: what is stored is what was checked
+  const send = (dry, file) => alone([form], () => request(dry, file));
+  const request = async (dry, file) => {
+    const before = changes;
     button.disabled = true;
     try {
       const result = await api("POST", `/tasks/import?skip_invalid=true&dry_run=${dry}`, { file });
-      const left = result.invalid.length + result.more_invalid.length;
-      const without = left ? ` Without ${plural(left, "line")} that can't be read:` : "";
+      if (dry && before !== changes) return;
+      const unread = result.invalid.length + result.more_invalid.length;
+      const without = unread ? ` Without ${plural(unread, "line")} that can't be read:` : "";
       if (dry) {
-        const store = element("button", { type: "button", className: "main", textContent: `Import ${plural(result.created)}`, onclick: () => send(false) });
+        const store = element("button", { type: "button", className: "main", textContent: `Import ${plural(result.created)}`, onclick: () => send(false, file) });
         outcome.replaceChildren(element("p", {}, `${plural(result.created)} can be imported.${without}`), element("ul", {}, ...said(result)), store);
         store.disabled = !result.created;
-        store.focus();
+        if (!left(form)) store.focus();
       } else {
-        form.reset();
+        if (before === changes) form.reset();
         outcome.replaceChildren(element("p", {}, `${plural(result.created)} imported. `,
           element("a", { href: `${root}/`, textContent: "Show them" }), ", or ",
           element("a", { href: `${root}/web/repositories?metadata_status=pending`, textContent: "fetch their metadata" }), " from GitHub."));
@@ -686,14 +745,20 @@ function prepareImport() {
       if (failure.status === 401) fail(failure);
     } finally {
       button.disabled = false;
+      if (!left()) button.focus();
     }
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (!text.value.trim() && !$("#import-file").files.length) text.focus();
-    else send(true);
+    const [file] = $("#import-file").files;
+    if (file && text.value.trim()) outcome.textContent = "There are a file and a text. Remove one of them; the other is imported.";
+    else if (file || text.value.trim()) send(true, file || new Blob([text.value]));
+    else text.focus();
   });
-  form.addEventListener("input", () => outcome.replaceChildren());
+  form.addEventListener("input", () => {
+    changes += 1;
+    outcome.replaceChildren();
+  });
 }
 
 // --- Editing
@@ -738,6 +803,8 @@ function changesOf(form) {
   return Object.fromEntries(Object.entries(mine).filter(([name, value]) => !same(value, before[name])));
 }
 
+let opening = false; // whether an editor is on its way: what is typed meanwhile is meant for it
+
 const fieldText = (value) => (Array.isArray(value) ? value.join("\n") : String(value ?? ""));
 
 // Sets the values that the form starts from to those of a task; the fields `kept` keep what was typed.
@@ -755,14 +822,19 @@ function rebase(form, task, kept) {
 
 async function edit(row) {
   if ($(".editor", row)) return $(".editor [name=title]", row).focus();
-  const page = await load($(".title", row).href);
+  const from = document.activeElement;
+  opening = true;
+  const page = await load($(".title", row).href).finally(() => { opening = false; });
+  row = document.getElementById(row.id); // the list may be a new one
+  if (!row) return undefined;
+  const stays = !left(from, row);
   const form = document.adoptNode($("#edit", page));
   // Two editors on one page would share the ids of their fields.
   for (const open of $$(".editor")) if (!closeEditor(open)) return;
   $(".buttons", form).append(element("button", { type: "button", textContent: "Cancel", onclick: () => closeEditor(form.parentNode, true) }));
   row.append(element("div", { className: "editor" }, form));
   prepareEditing(form);
-  form.elements.title.focus();
+  if (stays) form.elements.title.focus();
 }
 
 function closeEditor(editor, discard = false) {
@@ -774,8 +846,11 @@ function closeEditor(editor, discard = false) {
     say("There are unsaved changes; once more discards them.");
     return false;
   }
+  const stays = !left(editor);
   editor.remove();
-  if (row) show(row);
+  if (row && !row.closest("#list")) row.remove(); // its task is gone from the list
+  else if (row && stays) show(row);
+  settle();
   return true;
 }
 
@@ -818,9 +893,13 @@ async function save(form, id, fields, note = "") {
     rebase(form, after, typed);
     note += " What you typed meanwhile is not saved yet.";
   } else if (editor) closeEditor(editor, true);
-  else form.remove();
+  else {
+    rebase(form, after, []); // it gives way to a new one, if that comes
+    if (!left(form)) $("#main").focus({ preventScroll: true });
+  }
+  say(`Saved #${id}.${note}`, { undo });
   await renew();
-  return say(`Saved #${id}.${note}`, { undo });
+  return undefined;
 }
 
 function showErrors(form, errors, general) {
@@ -842,7 +921,7 @@ function showErrors(form, errors, general) {
     field.setAttribute("aria-describedby", shown.id);
     first ||= field;
   }
-  first?.focus();
+  if (!left(form)) first?.focus();
 }
 
 // Shows what was typed beside what the task has now, for each field that both have changed.
@@ -874,7 +953,7 @@ async function conflict(form, id, mine) {
     form.elements[name].value = target.value === "mine" ? typed[name] : fieldText(theirs[name]);
   };
   form.prepend(box);
-  $("input", box).focus();
+  if (!left(form)) $("input", box).focus();
   return undefined;
 }
 
@@ -905,8 +984,9 @@ const ROW_KEYS = {
   e: (row) => edit(row).catch(fail),
   d: (row) => $(".tick", row).click(),
   o: (row) => $(".out", row) && window.open($(".out", row).href, "_blank", "noopener"),
-  r: (row) => refresh([$(".name", row).textContent]).catch(fail),
+  r: (row) => refreshOnce(refresh, [$(".name", row).textContent]),
 };
+const FIELDS = "input:not([type=checkbox]), textarea, select"; // where keys are typed
 const TASK_KEYS = {
   e: () => $("#edit [name=title]")?.focus(),
   d: () => $("#done")?.click(),
@@ -914,16 +994,32 @@ const TASK_KEYS = {
   r: () => $("[data-refresh]").click(),
 };
 
+// Whether an Enter is held, or the second of two that were meant for the first one's place, which is gone.
+let entered = { target: null, time: -ENTER_PAUSE };
+
+function isExtraEnter({ target, key, repeat, timeStamp: time }) {
+  const second = repeat || (target !== entered.target && time - entered.time < ENTER_PAUSE);
+  const extra = key === "Enter" && second && !target.matches("textarea");
+  entered = { target: extra ? entered.target : target, time: key === "Enter" ? time : -ENTER_PAUSE };
+  return extra;
+}
+
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
-  if (key === "Enter" && event.repeat && !target.matches("textarea")) return void event.preventDefault(); // one press, one change
+  if (isExtraEnter(event)) return event.preventDefault();
   if (key === "Escape" && target.closest(".editor")) return void closeEditor(target.closest(".editor"));
-  if (key === "Escape" && target.matches("#line, #search")) return void target.blur();
-  if (key === "Enter" && (event.ctrlKey || event.metaKey) && target.form) return void target.form.requestSubmit();
-  const typing = target.matches("input:not([type=checkbox]), textarea, select");
+  if (key === "Escape" && target.matches("#line, #search")) {
+    event.preventDefault(); // the browser would empty it
+    return void target.blur();
+  }
+  if (key === "Enter" && (event.ctrlKey || event.metaKey) && target.form) {
+    return void target.form.requestSubmit($("button.main:not([type=button])", target.form));
+  }
+  const typing = target.matches(FIELDS);
   if (typing || event.ctrlKey || event.altKey || event.metaKey || event.isComposing || $("#dialog").open) return undefined;
   if (localStorage.getItem("keys") === "off") return undefined;
-  const row = target.closest(".row") || rows().find((found) => idOf(found) === current);
+  const row = target.closest("#list .row") || rows().find((found) => idOf(found) === current);
+  if (opening && (ROW_KEYS[key] || key === "u")) return undefined;
   const action = KEYS[key] || (row && ROW_KEYS[key] && (() => ROW_KEYS[key](row))) || (onOne() && TASK_KEYS[key]);
   if (!action) return undefined;
   event.preventDefault();
@@ -931,8 +1027,10 @@ document.addEventListener("keydown", (event) => {
   return action();
 });
 
+$("#dialog").addEventListener("close", settle); // what had the focus before may be gone
+
 document.addEventListener("focusin", (event) => {
-  const row = event.target.closest(".row");
+  const row = event.target.closest("#list .row");
   if (row) current = idOf(row);
   markCurrent();
 });
@@ -942,7 +1040,11 @@ document.addEventListener("change", (event) => {
     everyMatch = false;
     showSelection();
   }
-  if (event.target.id === "sort") event.target.form.requestSubmit();
+  if (event.target.id === "sort") {
+    const { form } = event.target;
+    form.action = new URL("#sort", form.action); // an arrow key may go on to the next one
+    form.requestSubmit();
+  }
 });
 
 document.addEventListener("submit", (event) => {
@@ -954,8 +1056,8 @@ document.addEventListener("submit", (event) => {
   const status = { done: "done", reopen: "open" }[name];
   if (!status && !dataset?.refresh && event.target.id !== "list") return;
   event.preventDefault();
-  if (!status && !dataset.refresh) return;
-  if (!status) refresh([dataset.refresh]).catch(fail);
+  if (!status && !dataset?.refresh) return;
+  if (!status) refreshOnce(refresh, [dataset.refresh]);
   else if (value) setStatus([value.split(".")], status).catch(fail);
   else statusSelected(status);
 });
@@ -1005,7 +1107,10 @@ $("#help")?.addEventListener("click", (event) => {
   event.preventDefault();
   help().catch(fail);
 });
-if (/^#(line|search)$/.test(location.hash)) $(location.hash)?.focus();
+if (/^#(line|search|sort)$/.test(location.hash)) {
+  $(location.hash)?.focus();
+  history.replaceState(null, "", location.pathname + location.search); // once: not after each reload
+}
 if (location.hash.startsWith("#t")) current = location.hash.slice(2);
 if ($("main.help")) prepareHelp();
 prepareTask();
