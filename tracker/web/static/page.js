@@ -556,8 +556,10 @@ function ask({ title, text, label, type = "text", action }) {
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
-      if (before?.isConnected) before.focus();
-      else settle(document.activeElement?.blur()); // a renewal has replaced it
+      if (!left(dialog)) {
+        if (before?.isConnected) before.focus();
+        else settle(document.activeElement?.blur()); // a renewal has replaced it
+      }
       resolve(dialog.returnValue === "yes" ? (input ? input.value : "") : null);
     }, { once: true });
   });
