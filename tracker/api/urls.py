@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request, url_for
-from werkzeug.routing import RequestRedirect
+from werkzeug.routing import RequestRedirect, Rule
 
 from .parsing import query_without_cursor
 
@@ -24,13 +24,13 @@ def init_app(app: Flask) -> None:
 
     @app.before_request
     def redirect_to_path_without_further_slashes() -> Response | None:
-        rule = request.url_rule
-        if isinstance(request.routing_exception, RequestRedirect):  # of slashes that are repeated
-            location = urlsplit(request.routing_exception.new_url).path
-        elif rule is None or rule.rule.endswith("/") or not request.path.endswith("/"):
-            return None
+        found = request.routing_exception or request.url_rule
+        if isinstance(found, RequestRedirect):  # of slashes that are repeated
+            location = urlsplit(found.new_url).path
+        elif isinstance(found, Rule) and request.path.endswith("/") and found.rule[-1:] != "/":
+            location = url_for(found.endpoint, **(request.view_args or {})).rstrip("/")
         else:
-            location = url_for(rule.endpoint, **(request.view_args or {})).rstrip("/")
+            return None
         if query := request.environ["QUERY_STRING"]:
             location += f"?{query}"
         return empty_response(308, {"Location": location})
