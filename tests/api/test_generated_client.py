@@ -146,7 +146,7 @@ def generate(service: Service, folder: Path) -> None:
 def run(folder: Path, *command: str) -> str:
     """Run a module of Python in a folder; return its output."""
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, timeout=90
+        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -41,7 +41,7 @@ def run_schemathesis(service: Service, token: str | None, examples: int) -> str:
     command += ["--generation-database=none", "--suppress-health-check=all"]
     command += [f"--header=Authorization: Bearer {token}"] if token else []
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=90, cwd=service.output.parent
+        command, capture_output=True, text=True, timeout=300, cwd=service.output.parent
     )
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)
