@@ -85,7 +85,7 @@ def away(server: dict[str, Any], database: str) -> Iterator[None]:
 
 @contextmanager
 def held(page: Page, pattern: str) -> Iterator[list[Route]]:
-    """Keep requests from the service until the block ends, and at least one has come."""
+    """Keep requests from the service until the block ends and one has come; await the responses."""
     routes: list[Route] = []
     page.route(pattern, lambda route: routes.append(route))
     yield routes
@@ -96,6 +96,10 @@ def held(page: Page, pattern: str) -> Iterator[list[Route]]:
     for route in routes:
         route.continue_()
     page.unroute(pattern)
+    for route in routes:
+        if response := route.request.response():
+            response.finished()
+    page.wait_for_timeout(100)  # for what the page does with them
 
 
 def toast(page: Page, text: str) -> None:

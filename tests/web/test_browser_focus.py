@@ -106,14 +106,12 @@ def test_help_that_comes_late_hides_nothing(page: Page, make: Create) -> None:
     with held(page, "**/web/help"):
         page.keyboard.press("?")
         page.keyboard.press("n")
-    page.wait_for_load_state("networkidle")
     assert focused(page) == "line"
     expect(dialog).to_be_hidden()
     page.keyboard.press("Escape")
     with held(page, "**/web/help"):
         page.keyboard.press("?")
         page.get_by_role("button", name="Tag…").click()
-    page.wait_for_load_state("networkidle")
     expect(dialog).to_contain_text("With commas between them")
     page.keyboard.press("Escape")
     page.keyboard.press("?")
@@ -235,7 +233,6 @@ def test_a_late_preview_is_not_of_the_next_line(page: Page, make: Create) -> Non
             page.locator("#line").fill("pallets/flask New")
         page.locator("#line").press("Enter")
         toast(page, "Added #")
-    page.wait_for_load_state("networkidle")
     assert page.locator("#preview").inner_text().strip() == ""
 
 

@@ -900,8 +900,7 @@ async function save(form, id, fields, note = "") {
     if (!left(form)) $("#main").focus({ preventScroll: true });
   }
   say(`Saved #${id}.${note}`, { undo });
-  await renew();
-  return undefined;
+  return void renew(); // the next save does not wait for it
 }
 
 function showErrors(form, errors, general) {
