@@ -368,6 +368,7 @@ def test_the_row_of_a_deleted_task_goes_with_its_editor(
     service.call("DELETE", f"/tasks/{task['id']}")
     page.locator(f"#d{other['id']}").click()
     toast(page, "done")
+    expect(page.locator(f"#content > #t{task['id']}")).to_be_visible()  # the list is read anew
     page.locator(".editor [name=title]").press("Escape")
     page.locator(".editor [name=title]").press("Escape")
     expect(page.locator(f"#t{task['id']}")).to_have_count(0)
