@@ -120,7 +120,7 @@ MESSAGES = {
         "Request has more than 100 headers, or one over 8 KiB; send fewer or shorter ones."
     ),
     "uri_too_long": "Request line exceeds the 18 KiB limit; send fewer parameters.",
-    "expectation_failed": "Expect takes 100-continue alone; send no other value.",
+    "expectation_failed": "Header Expect supports 100-continue only; remove it.",
 }
 
 

@@ -1,5 +1,6 @@
 """The page in a browser: repositories, imports, logins, prefixes, and a database that is away."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,33 @@ def test_deleted_tasks_come_back_even_if_their_repository_is_gone(
         ("one", "current"),
         ("two", "pending"),
     ]
+
+
+def test_an_undo_tried_again_imports_no_task_twice(
+    page: Page, service: Service, make: Create, stored: Stored
+) -> None:
+    make(title="one")
+    service.call("POST", "/tasks/import?format=lines", data="octocat/gone two\n")
+    page.goto("/")
+    page.get_by_role("checkbox", name="one").check()
+    page.get_by_role("checkbox", name="two").check()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete 2 tasks").click()
+    toast(page, "2 tasks deleted.")
+
+    def fail_one(route: Route) -> None:
+        if '"title":"one"' in (route.request.post_data or ""):
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route(re.compile("metadata=optional"), fail_one)
+    page.keyboard.press("u")
+    toast(page, "1 task not undone:")
+    page.unroute_all()
+    page.keyboard.press("u")
+    toast(page, "Undone: 1 task.")
+    assert sorted(task["title"] for task in stored()) == ["one", "two"]
 
 
 def test_a_task_that_was_deleted_on_its_page_comes_back(

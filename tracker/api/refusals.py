@@ -26,7 +26,7 @@ HTTP_REASONS = {
 # Messages for errors that gunicorn finds before it calls us.
 GUNICORN_MESSAGES = {
     414: "Request line exceeds the 18 KiB limit; send fewer parameters.",
-    417: "Expect takes 100-continue alone; send no other value.",
+    417: "Header Expect supports 100-continue only; remove it.",
     431: "Request has more than 100 headers, or one over 8 KiB; send fewer or shorter ones.",
 }
 SCHEMES_CONTRADICT = (

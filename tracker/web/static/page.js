@@ -9,6 +9,7 @@ const plural = (number, noun = "task") => `${number.toLocaleString("en")} ${noun
 const REPEATS = 4; // requests at a time
 const LIST_AGE = 60000; // milliseconds after which a list is read anew
 const ENTER_PAUSE = 500; // milliseconds after which a second Enter is meant for another place
+const DOUBLE_CLICK = { pause: 400, distance: 10 }; // at most; milliseconds and pixels
 const UNDO_MAX = 500; // tasks of which all earlier values are kept
 const WRITABLE = ["title", "description", "status", "priority", "tags", "due_date", "repository", "issue"];
 
@@ -123,19 +124,19 @@ const undone = [];
 const OLD = " The page can't be read anew, so it may be old.";
 
 function say(text, { undo, failed, link } = {}) {
-  const toast = hush();
+  const toast = clearToast();
   toast.append(element("span", { textContent: text, className: failed ? "failed" : "" }));
   if (undo) {
     undone.push(undo);
     toast.append(element("button", { textContent: "Undo", onclick: undoLast }));
   }
   if (link) toast.append(element("a", { textContent: link[0], href: link[1] }));
-  toast.append(element("button", { textContent: "×", ariaLabel: "Close", onclick: () => settle(hush()) }));
+  toast.append(element("button", { textContent: "×", ariaLabel: "Close", onclick: () => settle(clearToast()) }));
   settle();
 }
 
 // Removes what was said, but for a refresh that runs.
-function hush() {
+function clearToast() {
   const toast = $("#toast");
   for (const child of [...toast.children]) if (child !== progress) child.remove();
   return toast;
@@ -149,8 +150,8 @@ function settle() {
   (row ? $(".title", row) : $("#main")).focus({ preventScroll: true });
 }
 
-// Whether someone has gone on elsewhere: then a response that comes late leaves the focus there.
-function left(...places) {
+// Whether the focus is in none of these places: then a late response leaves it where it is.
+function focusIsElsewhere(...places) {
   const active = document.activeElement;
   return Boolean(active) && active !== document.body && !places.some((place) => place !== document.body && place.contains(active));
 }
@@ -312,19 +313,20 @@ async function change(targets, fieldsOf, done) {
   for (const { after: { id, version } } of changed) {
     for (const field of $$(`:is([name=task], [name=done], [name=reopen])[value^="${id}."]`)) field.value = `${id}.${version}`;
   }
-  const undo = changed.length && undoEach(changed, ({ before, after, fields }) => api("PATCH", `/tasks/${after.id}`, {
+  const undoOne = ({ before, after, fields }) => api("PATCH", `/tasks/${after.id}`, {
     body: Object.fromEntries(Object.keys(fields).map((name) => [name, before[name]])), version: after.version,
-  }));
+  });
+  const undo = changed.length && undoAll(changed, (items) => each(items, undoOne));
   report(`${plural(changed.length)} ${done}.`, changed.length, failures, undo);
   await renew();
 }
 
-// Returns an undo that, tried again, repeats only what failed.
-function undoEach(items, work) {
-  let left = items;
+// Returns an undo that, tried again, repeats only what failed; the work returns the results of all.
+function undoAll(items, work) {
+  let remaining = items;
   return async () => {
-    const results = await each(left, work);
-    left = left.filter((_, n) => results[n].failure);
+    const results = await work(remaining);
+    remaining = remaining.filter((_, n) => results[n].failure);
     return undoneText(results);
   };
 }
@@ -353,10 +355,11 @@ async function changeAll({ question, action, method, body, done, differs, fields
   const before = [];
   if (undoable) for await (const page of pages(`/tasks?${filters}&limit=100`)) before.push(...page);
   const { changed } = await api(method, `/tasks?${filters}&expect=${number}`, { body });
-  const undo = undoable && (method === "DELETE" ? async () => undoneText(await restoreAll(before))
-    : undoEach(before.filter(differs), (task) => api("PATCH", `/tasks/${task.id}`, {
-      body: Object.fromEntries(Object.keys(fieldsOf(task)).map((name) => [name, task[name]])), version: task.version + 1,
-    })));
+  const undoOne = (task) => api("PATCH", `/tasks/${task.id}`, {
+    body: Object.fromEntries(Object.keys(fieldsOf(task)).map((name) => [name, task[name]])), version: task.version + 1,
+  });
+  const undo = undoable && (method === "DELETE" ? undoAll(before, restoreAll)
+    : undoAll(before.filter(differs), (items) => each(items, undoOne)));
   say(`${plural(changed)} ${done}.`, { undo });
   await renew();
 }
@@ -412,7 +415,7 @@ function restore(task) {
   return api("POST", "/tasks?metadata=optional", { body: writable(task), key: keys.get(task) });
 }
 
-// Creates deleted tasks again; an import, which asks GitHub for nothing, those whose repository is gone.
+// Creates deleted tasks again. Those whose repository is gone are imported: an import does not ask GitHub.
 async function restoreAll(tasks) {
   const results = await each(tasks, restore);
   const gone = tasks.filter((_, n) => results[n].failure?.data.reason === "repository_not_found");
@@ -438,7 +441,8 @@ async function deleteSelected() {
 }
 
 function reportDeleted(tasks, failures) {
-  const undo = tasks.length && (async () => `${undoneText(await restoreAll(tasks))} They have new numbers.`);
+  const undoDeletion = undoAll(tasks, restoreAll);
+  const undo = tasks.length && (async () => `${await undoDeletion()} They have new numbers.`);
   report(`${plural(tasks.length)} deleted.`, tasks.length, failures, undo);
 }
 
@@ -556,7 +560,7 @@ function ask({ title, text, label, type = "text", action }) {
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
-      if (!left(dialog)) {
+      if (!focusIsElsewhere(dialog)) {
         if (before?.isConnected) before.focus();
         else settle(document.activeElement?.blur()); // a renewal has replaced it
       }
@@ -682,7 +686,7 @@ async function add(form, optional) {
     const address = new URL(location.href);
     address.searchParams.delete("add"); // else a reload offers it again
     history.replaceState(null, "", address);
-    if (!left(form)) input.focus({ preventScroll: true });
+    if (!focusIsElsewhere(form)) input.focus({ preventScroll: true });
     const undo = async () => {
       await api("DELETE", `/tasks/${task.id}`, { version: task.version });
       return `Undone: #${task.id} is deleted.`;
@@ -700,7 +704,7 @@ async function add(form, optional) {
     if (failure.status >= 500 && failure.data.reason?.startsWith("github_")) {
       preview.append(element("button", { name: "metadata", value: "optional", textContent: "Save without metadata" }));
     }
-    if (!left(form)) input.focus();
+    if (!focusIsElsewhere(form)) input.focus();
     if (failure.status === 401) fail(failure);
   } finally {
     delete form.dataset.busy;
@@ -732,7 +736,7 @@ function prepareImport() {
         const store = element("button", { type: "button", className: "main", textContent: `Import ${plural(result.created)}`, onclick: () => send(false, file) });
         outcome.replaceChildren(element("p", {}, `${plural(result.created)} can be imported.${without}`), element("ul", {}, ...said(result)), store);
         store.disabled = !result.created;
-        if (!left(form)) store.focus();
+        if (!focusIsElsewhere(form)) store.focus();
       } else {
         if (before === changes) form.reset();
         outcome.replaceChildren(element("p", {}, `${plural(result.created)} imported. `,
@@ -747,7 +751,7 @@ function prepareImport() {
       if (failure.status === 401) fail(failure);
     } finally {
       button.disabled = false;
-      if (!left()) button.focus();
+      if (!focusIsElsewhere()) button.focus();
     }
   };
   form.addEventListener("submit", (event) => {
@@ -829,7 +833,7 @@ async function edit(row) {
   const page = await load($(".title", row).href).finally(() => { opening = false; });
   row = document.getElementById(row.id); // the list may be a new one
   if (!row) return undefined;
-  const stays = !left(from, row);
+  const stays = !focusIsElsewhere(from, row);
   const form = document.adoptNode($("#edit", page));
   // Two editors on one page would share the ids of their fields.
   for (const open of $$(".editor")) if (!closeEditor(open)) return;
@@ -848,7 +852,7 @@ function closeEditor(editor, discard = false) {
     say("There are unsaved changes; once more discards them.");
     return false;
   }
-  const stays = !left(editor);
+  const stays = !focusIsElsewhere(editor);
   editor.remove();
   if (row && !row.closest("#list")) row.remove(); // its task is gone from the list
   else if (row && stays) show(row);
@@ -897,7 +901,7 @@ async function save(form, id, fields, note = "") {
   } else if (editor) closeEditor(editor, true);
   else {
     rebase(form, after, []); // it gives way to a new one, if that comes
-    if (!left(form)) $("#main").focus({ preventScroll: true });
+    if (!focusIsElsewhere(form)) $("#main").focus({ preventScroll: true });
   }
   say(`Saved #${id}.${note}`, { undo });
   return void renew(); // the next save does not wait for it
@@ -922,7 +926,7 @@ function showErrors(form, errors, general) {
     field.setAttribute("aria-describedby", shown.id);
     first ||= field;
   }
-  if (!left(form)) first?.focus();
+  if (!focusIsElsewhere(form)) first?.focus();
 }
 
 // Shows what was typed beside what the task has now, for each field that both have changed.
@@ -954,7 +958,7 @@ async function conflict(form, id, mine) {
     form.elements[name].value = target.value === "mine" ? typed[name] : fieldText(theirs[name]);
   };
   form.prepend(box);
-  if (!left(form)) $("input", box).focus();
+  if (!focusIsElsewhere(form)) $("input", box).focus();
   return undefined;
 }
 
@@ -1072,8 +1076,8 @@ window.addEventListener("beforeunload", (event) => {
 // A touch screen counts no clicks, so time and place tell, too.
 let clicked = { timeStamp: -Infinity };
 document.addEventListener("click", (event) => {
-  const near = Math.hypot(event.clientX - clicked.clientX, event.clientY - clicked.clientY) < 10;
-  const second = event.detail > 1 || (event.detail && near && event.timeStamp - clicked.timeStamp < 400);
+  const near = Math.hypot(event.clientX - clicked.clientX, event.clientY - clicked.clientY) < DOUBLE_CLICK.distance;
+  const second = event.detail > 1 || (event.detail && near && event.timeStamp - clicked.timeStamp < DOUBLE_CLICK.pause);
   clicked = event;
   if (!second || !event.target.closest("button")) return;
   event.preventDefault();
